@@ -1,0 +1,210 @@
+"""Every error that the layers raise for each other.
+
+AnabranchError
+├── UserFault                what the caller can correct: shown in `userErrors`
+│   ├── InvalidInput
+│   ├── NotFound
+│   │   └── InvalidId
+│   ├── Conflict             somebody else was first
+│   ├── AlreadyExists
+│   ├── InUse
+│   ├── GraphHasProblems
+│   ├── LimitExceeded
+│   ├── Forbidden
+│   ├── RateLimited
+│   ├── WorkspaceRequired
+│   ├── InvalidCredentials
+│   ├── InvalidToken
+│   └── UpstreamFailed
+├── Unauthenticated          no or no valid credential
+├── CursorInvalid, CursorExpired
+├── TemplateFault            a template that does not parse or render
+├── NodeFault                one attempt of a node failed
+├── Fenced                   another executor owns the run now
+├── DatabaseUnavailable
+└── SetupFault               the process cannot start as configured; one sentence for an operator
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from domain.validation import Problem
+
+
+class AnabranchError(Exception):
+    """Something went wrong in Anabranch."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").split("\n", 1)[0])
+
+    @property
+    def message(self) -> str:
+        """What happened, for people."""
+        return str(self.args[0])
+
+
+class UserFault(AnabranchError):
+    """The request cannot be carried out as it was made."""
+
+    code: ClassVar[str] = "INVALID_INPUT"
+
+    def __init__(self, message: str | None = None, *, path: Sequence[str] | None = None) -> None:
+        super().__init__(message)
+        self.path = list(path) if path is not None else None
+
+
+class InvalidInput(UserFault):
+    """A value is not acceptable."""
+
+
+class NotFound(UserFault):
+    """There is no such object."""
+
+    code = "NOT_FOUND"
+
+
+class InvalidId(NotFound):
+    """There is no object with this id."""
+
+    def __init__(self, *, given: str, path: Sequence[str] | None = None) -> None:
+        super().__init__(f"There is no object with the id {given[:80]!r}.", path=path)
+
+
+class Conflict(UserFault):
+    """Somebody else changed the object first; read it again and repeat the change."""
+
+    code = "CONFLICT"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        path: Sequence[str] | None = None,
+        current_revision: int | None = None,
+        changed_by: UUID | None = None,
+    ) -> None:
+        super().__init__(message, path=path)
+        self.current_revision = current_revision
+        self.changed_by = changed_by
+
+
+class AlreadyExists(UserFault):
+    """The name is taken."""
+
+    code = "ALREADY_EXISTS"
+
+
+class InUse(UserFault):
+    """Something still uses the object."""
+
+    code = "IN_USE"
+
+
+class GraphHasProblems(UserFault):
+    """The graph has problems; `problems` lists them."""
+
+    code = "GRAPH_PROBLEMS"
+
+    def __init__(
+        self, problems: Sequence[Problem], message: str | None = None, *, path: Sequence[str] | None = None
+    ) -> None:
+        super().__init__(message, path=path)
+        self.problems = list(problems)
+
+
+class LimitExceeded(UserFault):
+    """A limit would be exceeded."""
+
+    code = "LIMIT_EXCEEDED"
+
+    def __init__(
+        self, message: str, *, limit: float, actual: float | None = None, path: Sequence[str] | None = None
+    ) -> None:
+        super().__init__(message, path=path)
+        self.limit = limit
+        self.actual = actual
+
+
+class Forbidden(UserFault):
+    """The caller may see this but not change it."""
+
+    code = "FORBIDDEN"
+
+
+class RateLimited(UserFault):
+    """Too many attempts; wait a minute before the next."""
+
+    code = "RATE_LIMITED"
+
+
+class WorkspaceRequired(UserFault):
+    """The caller has several workspaces; say which one with `workspaceId`."""
+
+    code = "WORKSPACE_REQUIRED"
+
+
+class InvalidCredentials(UserFault):
+    """Unknown account or wrong password."""
+
+    code = "INVALID_CREDENTIALS"
+
+
+class InvalidToken(UserFault):
+    """The token is unknown, used or expired."""
+
+    code = "INVALID_TOKEN"
+
+
+class UpstreamFailed(UserFault):
+    """An outside endpoint did not answer as it should."""
+
+    code = "UPSTREAM_FAILED"
+
+
+class Unauthenticated(AnabranchError):
+    """Sign in first: no valid access token was sent."""
+
+
+class CursorInvalid(AnabranchError):
+    """The cursor is not one that this server gave out."""
+
+
+class CursorExpired(AnabranchError):
+    """The events behind the cursor are no longer kept."""
+
+
+class TemplateFault(AnabranchError):
+    """A template does not parse or cannot be rendered."""
+
+    def __init__(self, message: str, *, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+class NodeFault(AnabranchError):
+    """An attempt of a node failed."""
+
+    def __init__(
+        self, code: str, message: str, *, is_retryable: bool = False, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.is_retryable = is_retryable
+        self.retry_after_s = retry_after_s
+
+
+class Fenced(AnabranchError):
+    """Another executor owns the run now."""
+
+
+class DatabaseUnavailable(AnabranchError):
+    """The database does not answer."""
+
+
+class SetupFault(AnabranchError):
+    """The process cannot start as it is configured."""

@@ -1,0 +1,192 @@
+"""The entries of a run's log: facts, one class for each type of event.
+
+Plain slotted classes, since a run makes thousands of them: they are checked only when they come from outside.
+`node_key`, `item_index` and `execution` stand in columns of their own, the other facts in the row's `data`.
+Payloads (`input`, `output`) are bytes of JSON known to be storable; the log keeps them in `node_runs` and `runs`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+from domain.run import NO_USAGE, DeltaChannel, Failure, SkipReason, Usage
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+
+@dataclass(slots=True)
+class RunEventBase:
+    """What all events of a run as a whole share."""
+
+    type: ClassVar[str] = ""
+
+
+@dataclass(slots=True)
+class NodeEventBase:
+    """What all events of a node share; `execution` counts its starts from 1, 0 = none began."""
+
+    type: ClassVar[str] = ""
+    node_key: str
+    item_index: int | None
+    execution: int
+
+
+@dataclass(slots=True)
+class RunQueued(RunEventBase):
+    """The run was accepted; always the first event."""
+
+    type: ClassVar[str] = "RunQueued"
+
+
+@dataclass(slots=True)
+class RunStarted(RunEventBase):
+    """The run began to work."""
+
+    type: ClassVar[str] = "RunStarted"
+
+
+@dataclass(slots=True)
+class RunRecovered(RunEventBase):
+    """Another process took the run over."""
+
+    type: ClassVar[str] = "RunRecovered"
+    recovery_count: int
+    restarted: list[str]
+
+
+@dataclass(slots=True)
+class RunCancelRequested(RunEventBase):
+    """Someone asked the run to stop."""
+
+    type: ClassVar[str] = "RunCancelRequested"
+    by: UUID | None = None
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class RunSucceeded(RunEventBase):
+    """The run ended well; last event."""
+
+    type: ClassVar[str] = "RunSucceeded"
+    duration_ms: int
+    usage: Usage = NO_USAGE
+    output: bytes = b"null"
+
+
+@dataclass(slots=True)
+class RunFailed(RunEventBase):
+    """The run's work failed; last event."""
+
+    type: ClassVar[str] = "RunFailed"
+    failure: Failure
+    usage: Usage = NO_USAGE
+
+
+@dataclass(slots=True)
+class RunCanceled(RunEventBase):
+    """The run was stopped; last event."""
+
+    type: ClassVar[str] = "RunCanceled"
+    usage: Usage = NO_USAGE
+
+
+@dataclass(slots=True)
+class RunCrashed(RunEventBase):
+    """The run lost its process too many times; last event."""
+
+    type: ClassVar[str] = "RunCrashed"
+    failure: Failure
+    usage: Usage = NO_USAGE
+
+
+@dataclass(slots=True)
+class NodeStarted(NodeEventBase):
+    """An attempt began."""
+
+    type: ClassVar[str] = "NodeStarted"
+
+
+@dataclass(slots=True)
+class NodeOutputDelta(NodeEventBase):
+    """A piece of text that a node writes; `offset` in UTF-16 code units of the attempt's text of that channel."""
+
+    type: ClassVar[str] = "NodeOutputDelta"
+    channel: DeltaChannel
+    text: str
+    offset: int
+
+
+@dataclass(slots=True)
+class NodeRetrying(NodeEventBase):
+    """An attempt failed and there will be another at `next_attempt_at`."""
+
+    type: ClassVar[str] = "NodeRetrying"
+    failure: Failure
+    next_attempt_at: datetime
+    input: bytes | None = None
+    usage: Usage = NO_USAGE
+
+
+@dataclass(slots=True)
+class NodeSucceeded(NodeEventBase):
+    """The node ended well; its output is durable."""
+
+    type: ClassVar[str] = "NodeSucceeded"
+    ports: tuple[str, ...]
+    duration_ms: int
+    usage: Usage = NO_USAGE
+    output: bytes = b"null"
+    input: bytes | None = None
+
+
+@dataclass(slots=True)
+class NodeFailed(NodeEventBase):
+    """The node failed in all its attempts; `ports` are those whose edges are taken all the same."""
+
+    type: ClassVar[str] = "NodeFailed"
+    failure: Failure
+    ports: tuple[str, ...] = ()
+    input: bytes | None = None
+    output: bytes | None = None
+    usage: Usage = NO_USAGE
+
+
+@dataclass(slots=True)
+class NodeSkipped(NodeEventBase):
+    """The node is left out, and its edges are not taken."""
+
+    type: ClassVar[str] = "NodeSkipped"
+    reason: SkipReason
+
+
+@dataclass(slots=True)
+class NodeCanceled(NodeEventBase):
+    """The node was stopped."""
+
+    type: ClassVar[str] = "NodeCanceled"
+    usage: Usage = NO_USAGE
+    input: bytes | None = None
+
+
+NodeEvent: TypeAlias = (
+    NodeStarted | NodeOutputDelta | NodeRetrying | NodeSucceeded | NodeFailed | NodeSkipped | NodeCanceled
+)
+RunLevelEvent: TypeAlias = (
+    RunQueued | RunStarted | RunRecovered | RunCancelRequested | RunSucceeded | RunFailed | RunCanceled | RunCrashed
+)
+Event: TypeAlias = NodeEvent | RunLevelEvent
+
+TERMINAL = (RunSucceeded, RunFailed, RunCanceled, RunCrashed)
+
+
+@dataclass(slots=True)
+class LoggedEvent:
+    """An event with its place in the log of its run."""
+
+    run_id: UUID
+    seq: int
+    at: datetime
+    event: Event

@@ -1,0 +1,154 @@
+"""What a node kind is: configuration, output, error codes, ports and `run`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from domain.run import DeltaChannel, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from domain.ports import ChatModel, Credential, HttpClient
+
+
+class Config(BaseModel):
+    """The configuration of a node kind: frozen, camelCase outside, each field with a docstring.
+
+    String and JSON fields are templates unless marked `STATIC`; those marked `SECRET_CAPABLE` may use `secrets.NAME`.
+    Field types must be GraphQL-shaped: scalars, StrEnum, lists, optionals, nested `Config`s, `JsonField`.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+    )
+    is_one_of: ClassVar[bool] = False
+    """Whether exactly one field is set, as with `@oneOf`."""
+
+
+class Output(BaseModel):
+    """The declared output of a node kind: what expressions can read behind `nodes.<key>.output`."""
+
+    model_config = ConfigDict(
+        frozen=True, alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    """Marks a field whose text is taken as it is: a reference or a name, never a template."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretCapable:
+    """Marks a template field that may use `secrets.NAME`."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonField:
+    """Marks a field (annotated `Any`) that holds any JSON value; the texts inside are templates unless static."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Marks a static field that names another object of the workspace, such as a connection."""
+
+    to: str
+    """`connection`, `collection`, `dataTable` or `workflow`."""
+
+
+STATIC = Static()
+SECRET_CAPABLE = SecretCapable()
+JSON_FIELD = JsonField()
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCode:
+    """A code that a node of the kind can fail with."""
+
+    code: str
+    description: str
+    is_retryable: bool
+
+
+@dataclass(slots=True)
+class Result:
+    """What an attempt returned: an `Output`, or plain JSON where the author decides the shape."""
+
+    output: Output | Any
+    ports: tuple[str, ...] = ("out",)
+    usage: Usage | None = None
+
+
+class NodeContext(Protocol):
+    """What a node may use while it runs."""
+
+    @property
+    def idempotency_key(self) -> str:
+        """Equal in all attempts of this node (and item) of this run."""
+        ...
+
+    @property
+    def http(self) -> HttpClient:
+        """Outbound HTTP behind the guard."""
+        ...
+
+    async def chat(self, connection: str | None) -> ChatModel:
+        """The model API of the named connection; None = the workspace's or the server's default.
+
+        Raises:
+            NodeFault: no such connection, or none configured.
+        """
+        ...
+
+    async def credential(self, connection: str) -> Credential:
+        """The credential of the named HTTP_AUTH connection.
+
+        Raises:
+            NodeFault: no such connection, or of another kind.
+        """
+        ...
+
+    async def emit(self, text: str, channel: DeltaChannel = DeltaChannel.TEXT) -> None:
+        """Stream a piece of text; it is batched, logged and shown live. Counts as progress."""
+        ...
+
+    def progress(self) -> None:
+        """Tell that something moved (a byte, a token): restarts the idle timeout."""
+        ...
+
+    def used(self, usage: Usage) -> None:
+        """Tell what has been used so far, so that a cancelled or failed attempt reports it too."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NodeKind:
+    """A kind of node. `run` performs one attempt and raises `NodeFault`, or returns a `Result`."""
+
+    kind: str
+    """The name in the enum, such as `HTTP_REQUEST`."""
+    name: str
+    """The field in `NodeConfigInput`, such as `httpRequest`."""
+    title: str
+    description: str
+    config: type[Config]
+    output: type[Output] | None
+    """The declared output; None where the author decides the shape."""
+    run: Callable[[Any, NodeContext], Awaitable[Result]]
+    error_codes: Sequence[ErrorCode] = ()
+    ports: tuple[str, ...] = ("out",)
+    """The ports it always has, beside `error`."""
+    ports_of: Callable[[Any], tuple[str, ...]] | None = None
+    """The ports that a configuration adds."""
+    is_idempotent: bool = False
+    nested: tuple[type[Config], ...] = field(default=())

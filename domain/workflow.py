@@ -1,0 +1,211 @@
+"""Workflow, graph, node, edge and their policies: frozen, and equal to what files and the API write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from domain.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from domain.ids import GraphId, UserId, WorkflowId, WorkspaceId
+    from domain.validation import Problem
+
+KEY_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
+SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
+MAX_NODES = 500
+MAX_EDGES = 2_000
+
+
+class Piece(BaseModel):
+    """A frozen part of a workflow, written in camelCase."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+    )
+
+
+class JoinPolicy(StrEnum):
+    """Which incoming edges a node waits for."""
+
+    ALL = "ALL"
+    ANY = "ANY"
+
+
+class ErrorMode(StrEnum):
+    """What happens when a node fails after its retries."""
+
+    STOP = "STOP"
+    CONTINUE = "CONTINUE"
+    BRANCH = "BRANCH"
+
+
+class ItemErrorPolicy(StrEnum):
+    """What an item that fails does to its node."""
+
+    FAIL = "FAIL"
+    NULL = "NULL"
+    DROP = "DROP"
+
+
+class FailurePolicy(StrEnum):
+    """What a failed node does to the other branches."""
+
+    FAIL_FAST = "FAIL_FAST"
+    FINISH_BRANCHES = "FINISH_BRANCHES"
+
+
+class ConcurrencyStrategy(StrEnum):
+    """What happens to a run above the limit."""
+
+    QUEUE = "QUEUE"
+    CANCEL_IN_PROGRESS = "CANCEL_IN_PROGRESS"
+    CANCEL_NEWEST = "CANCEL_NEWEST"
+
+
+class Position(Piece):
+    """A point on an editor's canvas."""
+
+    x: float
+    y: float
+
+
+class ForEach(Piece):
+    """Runs a node once for each item of a list."""
+
+    items: str
+    max_parallel_items: Annotated[int, Field(ge=1, le=100)] = 8
+    on_item_error: ItemErrorPolicy = ItemErrorPolicy.FAIL
+
+
+class ErrorPolicy(Piece):
+    """What happens when a node fails after its retries."""
+
+    mode: ErrorMode = ErrorMode.STOP
+    default_output: Any = None
+
+
+class Timeouts(Piece):
+    """How long a node may take, in milliseconds; None = no limit."""
+
+    start_to_close_ms: Annotated[int, Field(ge=1)] | None = 300_000
+    schedule_to_close_ms: Annotated[int, Field(ge=1)] | None = None
+    idle_ms: Annotated[int, Field(ge=1)] | None = None
+
+
+class GraphNode(Piece):
+    """One step of a graph."""
+
+    key: Annotated[str, Field(pattern=KEY_PATTERN)]
+    name: str | None = None
+    config: Annotated[dict[str, dict[str, Any]], Field(min_length=1, max_length=1)]
+    """One field: the kind's name, such as `httpRequest`, with the configuration as written."""
+    position: Position | None = None
+    when: str | None = None
+    join: JoinPolicy = JoinPolicy.ALL
+    for_each: ForEach | None = None
+    on_error: ErrorPolicy = ErrorPolicy()
+    retry: RetryPolicy = RetryPolicy()
+    timeouts: Timeouts = Timeouts()
+
+    @property
+    def kind(self) -> str:
+        """The kind's field in `NodeConfigInput`, such as `httpRequest`."""
+        return next(iter(self.config))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The configuration as written, in camelCase."""
+        return next(iter(self.config.values()))
+
+
+class GraphEdge(Piece):
+    """A directed edge between two nodes."""
+
+    source: str
+    source_port: str = "out"
+    target: str
+
+
+class Graph(Piece):
+    """Nodes and edges; whether they form a sound graph is told by `domain.validation.check`."""
+
+    nodes: Annotated[tuple[GraphNode, ...], Field(max_length=MAX_NODES)] = ()
+    edges: Annotated[tuple[GraphEdge, ...], Field(max_length=MAX_EDGES)] = ()
+
+
+class OutputField(Piece):
+    """One named value of a run's output; texts inside `value` are templates."""
+
+    name: str
+    value: Any = None
+
+
+class ConcurrencyPolicy(Piece):
+    """How many runs of a workflow work at once."""
+
+    key: str | None = None
+    max_runs: Annotated[int, Field(ge=1)]
+    strategy: ConcurrencyStrategy = ConcurrencyStrategy.QUEUE
+
+
+class WorkflowSettings(Piece):
+    """Limits and policies of a workflow's runs."""
+
+    timeout_ms: Annotated[int, Field(ge=1)] | None = None
+    max_parallel_nodes: Annotated[int, Field(ge=1, le=500)] = 16
+    failure_policy: FailurePolicy = FailurePolicy.FAIL_FAST
+    concurrency: ConcurrencyPolicy | None = None
+    max_tool_rounds: Annotated[int, Field(ge=0, le=50)] = 8
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_cost: Annotated[str, Field(pattern=r"^\d{1,12}(\.\d{1,12})?$")] | None = None
+
+
+class Definition(Piece):
+    """All of a workflow that decides what its runs do: what is hashed and pinned by every run."""
+
+    graph: Graph = Graph()
+    input_schema: Any = None
+    output: Annotated[tuple[OutputField, ...], Field(max_length=100)] = ()
+    settings: WorkflowSettings = WorkflowSettings()
+
+    @model_validator(mode="after")
+    def _names_of_outputs_are_unique(self) -> Definition:
+        names = [field.name for field in self.output]
+        if len(set(names)) != len(names):
+            raise ValueError("two output fields have the same name")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """A named definition under editing; `problems` are those found when it was saved."""
+
+    id: WorkflowId
+    workspace_id: WorkspaceId
+    slug: str
+    name: str
+    description: str | None
+    revision: int
+    graph_id: GraphId
+    definition: Definition
+    problems: tuple[Problem, ...]
+    created_at: datetime
+    updated_at: datetime
+    updated_by: UserId | None
+
+    @property
+    def is_runnable(self) -> bool:
+        """Whether the draft has no problem of severity ERROR."""
+        return not any(problem.is_error for problem in self.problems)

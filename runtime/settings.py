@@ -1,0 +1,147 @@
+"""Settings: `ANABRANCH_…` variables, nested with `__`, and an optional `.env`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Group(BaseModel):
+    """A nested group of settings."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, extra="forbid")
+
+
+class LlmSettings(Group):
+    """The model that LLM_CALL nodes use where neither node nor workspace names a connection."""
+
+    base_url: str | None = None
+    """Address of an OpenAI-compatible API up to and with `/v1`; for Qwen the compatible mode of DashScope."""
+    api_key: SecretStr | None = None
+    """Its key."""
+    model: str | None = None
+    """The model's name, such as `qwen-plus`."""
+
+
+class OutboundSettings(Group):
+    """What nodes may reach."""
+
+    allowed: tuple[str, ...] = ()
+    """Exact `host:port` pairs that may be reached although they are private; as JSON or comma-separated."""
+    connect_timeout_s: float = 10.0
+    """How long a connection may take to be made."""
+
+
+class DatabaseSettings(Group):
+    """How the database is used."""
+
+    pool_size: int = 10
+    """Connections for queries and mutations."""
+    statement_timeout_ms: int = 30_000
+    """The longest statement of a query; never applied to the run log."""
+
+
+class RunsSettings(Group):
+    """The embedded engine."""
+
+    max_concurrent_runs: int = 1_000
+    """Runs in the memory of one process."""
+    lease_renewal_s: float = 5.0
+    """How often an executor renews its lease."""
+    lease_expiry_s: float = 15.0
+    """After how long without renewal its runs may be taken."""
+    takeover_probe_s: float = 1.0
+    """Time between the two probes of a dead executor's lock."""
+    poll_s: float = 0.2
+    """How often the engine looks for commands and runs that a lost wake-up left behind."""
+    max_recoveries: int = 10
+    """Recoveries without progress in between, before a run is CRASHED."""
+    cancel_grace_s: float = 5.0
+    """How long a cancelled node may take before it is abandoned."""
+
+
+class ApiSettings(Group):
+    """Limits of the GraphQL endpoint."""
+
+    max_body_bytes: int = 1_048_576
+    """The largest request body."""
+    max_query_bytes: int = 65_536
+    """The longest document."""
+    max_tokens: int = 5_000
+    """Tokens of a document."""
+    max_depth: int = 15
+    """Nesting of a document, fragments included."""
+    max_aliases: int = 50
+    """Aliases of a document, fragments included."""
+    max_root_fields: int = 20
+    """Fields at the root of an operation."""
+    max_directives: int = 5
+    """Directives at one place."""
+    max_cost: int = 20_000
+    """Objects that an operation may ask for, with `first` and `last` counted."""
+    resolver_timeout_s: float = 30.0
+    """The longest query or mutation."""
+    max_socket_message_bytes: int = 1_048_576
+    """The largest message on a websocket."""
+    max_subscriptions_per_socket: int = 100
+    """Operations at once on one websocket."""
+    max_sockets: int = 10_000
+    """Websockets of one process."""
+    init_timeout_s: float = 10.0
+    """How long a websocket may wait before `connection_init`."""
+    ping_interval_s: float = 20.0
+    """Time between two pings on a websocket."""
+    is_introspection_enabled: bool = True
+    """Whether the schema can be read through the API."""
+    is_graphiql_enabled: bool = True
+    """Whether `/graphiql` is served."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins of other sites whose pages may call the API; the server's own always may."""
+
+
+class Settings(BaseSettings):
+    """All settings; frozen."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ANABRANCH_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+    )
+
+    data_dir: Path = Path("data")
+    """Where the embedded database and the keys lie."""
+    database_url: SecretStr | None = None
+    """An outside PostgreSQL ≥ 15; absent = the embedded one under `data_dir`."""
+    host: str = "127.0.0.1"
+    """The address the server listens on."""
+    port: int = 8000
+    """The port the server listens on; 0 = a free one."""
+    engine: Literal["local"] = "local"
+    """What executes runs."""
+    signup: Literal["auto", "open"] = "auto"
+    """`open`: anyone may sign up; `auto`: only while the server listens on loopback."""
+    token_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """Keys of access tokens, the first signs, all are accepted; made under `data_dir` when absent."""
+    encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """Fernet keys of secrets at rest, the first encrypts; made under `data_dir` when absent and embedded."""
+    is_development: bool = False
+    """Whether documents' mistakes are answered with suggestions."""
+    shutdown_timeout_s: float = 10.0
+    """How long a stopping server waits for requests and runs."""
+    llm: LlmSettings = LlmSettings()
+    outbound: OutboundSettings = OutboundSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    runs: RunsSettings = RunsSettings()
+    api: ApiSettings = Field(default=ApiSettings())
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server listens on this machine only."""
+        return self.host in {"127.0.0.1", "::1", "localhost"}
