@@ -3,6 +3,7 @@
 AnabranchError
 ├── UserFault                what the caller can correct: shown in `userErrors`
 │   ├── InvalidInput
+│   │   └── DocumentFault    a workflow file that cannot be read; each problem has line and column
 │   ├── NotFound
 │   │   └── InvalidId
 │   ├── Conflict             somebody else was first
@@ -22,18 +23,20 @@ AnabranchError
 ├── NodeFault                one attempt of a node failed
 ├── Fenced                   another executor owns the run now
 ├── DatabaseUnavailable
+├── SecretUnreadable         the key is gone, or the stored bytes are another object's
 └── SetupFault               the process cannot start as configured; one sentence for an operator
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from domain.validation import Problem
+    from domain.problems import Problem
 
 
 class AnabranchError(Exception):
@@ -60,6 +63,27 @@ class UserFault(AnabranchError):
 
 class InvalidInput(UserFault):
     """A value is not acceptable."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileProblem:
+    """What is wrong at one place of a file; lines and columns start at 1."""
+
+    line: int
+    column: int
+    message: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        return f"line {self.line}, column {self.column}: {self.message}{f' {self.hint}' if self.hint else ''}"
+
+
+class DocumentFault(InvalidInput):
+    """The workflow file cannot be read."""
+
+    def __init__(self, problems: Sequence[FileProblem]) -> None:
+        super().__init__("; ".join(str(problem) for problem in problems[:3]) or None, path=["input", "document"])
+        self.problems = list(problems)
 
 
 class NotFound(UserFault):
@@ -204,6 +228,10 @@ class Fenced(AnabranchError):
 
 class DatabaseUnavailable(AnabranchError):
     """The database does not answer."""
+
+
+class SecretUnreadable(AnabranchError):
+    """A stored secret cannot be decrypted: its key is not among `ANABRANCH_ENCRYPTION_KEYS`, or it was moved."""
 
 
 class SetupFault(AnabranchError):

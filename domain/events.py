@@ -2,7 +2,8 @@
 
 Plain slotted classes, since a run makes thousands of them: they are checked only when they come from outside.
 `node_key`, `item_index` and `execution` stand in columns of their own, the other facts in the row's `data`.
-Payloads (`input`, `output`) are bytes of JSON known to be storable; the log keeps them in `node_runs` and `runs`.
+Payloads (`input`, `output`) are bytes of JSON known to be storable; the log keeps them in `node_runs` and `runs`, so an
+event that was read back has None there.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class RunSucceeded(RunEventBase):
     type: ClassVar[str] = "RunSucceeded"
     duration_ms: int
     usage: Usage = NO_USAGE
-    output: bytes = b"null"
+    output: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -138,7 +139,7 @@ class NodeSucceeded(NodeEventBase):
     ports: tuple[str, ...]
     duration_ms: int
     usage: Usage = NO_USAGE
-    output: bytes = b"null"
+    output: bytes | None = None
     input: bytes | None = None
 
 

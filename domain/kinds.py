@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 
 from domain.run import DeltaChannel, Usage
@@ -13,7 +13,7 @@ from domain.run import DeltaChannel, Usage
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from domain.ports import ChatModel, Credential, HttpClient
+    from domain.ports.outbound import ChatModel, Credential, HttpClient
 
 
 class Config(BaseModel):
@@ -33,6 +33,20 @@ class Config(BaseModel):
     )
     is_one_of: ClassVar[bool] = False
     """Whether exactly one field is set, as with `@oneOf`."""
+
+
+class OneOf(Config):
+    """A configuration of which exactly one field is set, as with `@oneOf`; null counts only where a field holds any JSON."""
+
+    is_one_of: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _exactly_one_field_is_set(self) -> OneOf:
+        given = [name for name in self.model_fields_set if getattr(self, name) is not None]
+        if len(given or self.model_fields_set) != 1:
+            names = ", ".join(to_camel(name) for name in type(self).model_fields)
+            raise ValueError(f"exactly one of these is set: {names}")
+        return self
 
 
 class Output(BaseModel):
@@ -69,6 +83,25 @@ class Reference:
 STATIC = Static()
 SECRET_CAPABLE = SecretCapable()
 JSON_FIELD = JsonField()
+
+
+class NameValue(Config):
+    """A name with a text."""
+
+    name: Annotated[str, STATIC]
+    """The name."""
+    value: Annotated[str, SECRET_CAPABLE]
+    """The text; inside a node's configuration a template."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigProblem:
+    """What is wrong with a configuration; `path` leads to the field from the configuration, as `("headers", "0", "value")`."""
+
+    path: tuple[str, ...]
+    code: str
+    """`TEMPLATE_SYNTAX`, `INVALID_CONFIG`, `UNKNOWN_CONFIG_FIELD`, `SECRET_NOT_ALLOWED`, or one of a kind's `check`."""
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,5 +183,9 @@ class NodeKind:
     """The ports it always has, beside `error`."""
     ports_of: Callable[[Any], tuple[str, ...]] | None = None
     """The ports that a configuration adds."""
+    check: Callable[[Any], Sequence[ConfigProblem]] | None = None
+    """Finds what the model alone cannot tell, such as features that are not there; called with templates as written."""
     is_idempotent: bool = False
+    is_pure: bool = False
+    """Whether `run` computes without ever waiting and without its context: then no task and no timeout is made for it."""
     nested: tuple[type[Config], ...] = field(default=())

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from domain.ids import GraphId, NodeKey, RunId, UserId, WorkflowId, WorkspaceId
-    from domain.json_value import Json
 
 
 class RunStatus(StrEnum):
@@ -185,7 +184,18 @@ class RunSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class NodePayloads:
-    """What a node worked on and what it returned."""
+    """What a node worked on and what it returned, as JSON was written; None where there is none or it is too long."""
 
-    input: Json
-    output: Json
+    input: bytes | None
+    output: bytes | None
+    is_truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunQuery:
+    """Which runs; all that is given must hold."""
+
+    workflow_ids: tuple[WorkflowId, ...] = ()
+    statuses: tuple[RunStatus, ...] = ()
+    created_from: datetime | None = None
+    created_until: datetime | None = None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass, field, replace
+from enum import Enum, StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
@@ -12,10 +12,11 @@ from pydantic.alias_generators import to_camel
 from domain.retry import RetryPolicy
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from domain.ids import GraphId, UserId, WorkflowId, WorkspaceId
-    from domain.validation import Problem
+    from domain.problems import Problem
 
 KEY_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
 SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
@@ -33,6 +34,8 @@ class Piece(BaseModel):
         populate_by_name=True,
         use_attribute_docstrings=True,
         allow_inf_nan=False,
+        # Where any value may stand, NaN must be seen and refused, not become null.
+        ser_json_inf_nan="constants",
     )
 
 
@@ -182,10 +185,43 @@ class Definition(Piece):
 
     @model_validator(mode="after")
     def _names_of_outputs_are_unique(self) -> Definition:
-        names = [field.name for field in self.output]
+        names = [one.name for one in self.output]
         if len(set(names)) != len(names):
             raise ValueError("two output fields have the same name")
         return self
+
+
+class Unset(Enum):
+    """The value of what a change leaves as it is."""
+
+    UNSET = "UNSET"
+
+
+UNSET: Final = Unset.UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowDraft:
+    """A workflow to be made; the slug is made from the name if None."""
+
+    name: str
+    slug: str | None = None
+    description: str | None = None
+    definition: Definition = field(default_factory=Definition)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowChange:
+    """A change of a draft; what is UNSET stays."""
+
+    name: str | Unset = UNSET
+    slug: str | Unset = UNSET
+    description: str | Unset | None = UNSET
+    graph: Graph | Unset = UNSET
+    input_schema: Any | Unset = UNSET
+    output: tuple[OutputField, ...] | Unset = UNSET
+    settings: Mapping[str, Any] | Unset = UNSET
+    """Fields of `WorkflowSettings` in camelCase; those that are absent stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,3 +245,33 @@ class Workflow:
     def is_runnable(self) -> bool:
         """Whether the draft has no problem of severity ERROR."""
         return not any(problem.is_error for problem in self.problems)
+
+    def with_problems(self, problems: tuple[Problem, ...]) -> Workflow:
+        """Return the same workflow with other problems."""
+        return replace(self, problems=problems)
+
+
+class WorkflowOrderField(StrEnum):
+    """What workflows are ordered by."""
+
+    NAME = "NAME"
+    CREATED_AT = "CREATED_AT"
+    UPDATED_AT = "UPDATED_AT"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowOrder:
+    """How workflows are ordered."""
+
+    field: WorkflowOrderField = WorkflowOrderField.NAME
+    is_descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowFilter:
+    """Which workflows; None = whichever."""
+
+    search: str | None = None
+    """Text in name, slug or description, in upper or lower case."""
+    slugs: tuple[str, ...] | None = None
+    is_runnable: bool | None = None

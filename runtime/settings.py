@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _parts(value: object) -> object:
+    """Read a list that a variable holds: JSON, or separated by commas."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_parts)]
+Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_parts)]
 
 
 class Group(BaseModel):
@@ -29,8 +43,8 @@ class LlmSettings(Group):
 class OutboundSettings(Group):
     """What nodes may reach."""
 
-    allowed: tuple[str, ...] = ()
-    """Exact `host:port` pairs that may be reached although they are private; as JSON or comma-separated."""
+    allowed: Texts = ()
+    """Exact `host:port` pairs that may be reached although they are private, separated by commas."""
     connect_timeout_s: float = 10.0
     """How long a connection may take to be made."""
 
@@ -94,12 +108,14 @@ class ApiSettings(Group):
     """How long a websocket may wait before `connection_init`."""
     ping_interval_s: float = 20.0
     """Time between two pings on a websocket."""
+    session_check_s: float = 25.0
+    """How often the session behind a websocket is looked up again."""
     is_introspection_enabled: bool = True
     """Whether the schema can be read through the API."""
     is_graphiql_enabled: bool = True
     """Whether `/graphiql` is served."""
-    allowed_origins: tuple[str, ...] = ()
-    """Origins of other sites whose pages may call the API; the server's own always may."""
+    allowed_origins: Texts = ()
+    """Origins of other sites whose pages may call the API, separated by commas; the server's own always may."""
 
 
 class Settings(BaseSettings):
@@ -127,10 +143,10 @@ class Settings(BaseSettings):
     """What executes runs."""
     signup: Literal["auto", "open"] = "auto"
     """`open`: anyone may sign up; `auto`: only while the server listens on loopback."""
-    token_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
-    """Keys of access tokens, the first signs, all are accepted; made under `data_dir` when absent."""
-    encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
-    """Fernet keys of secrets at rest, the first encrypts; made under `data_dir` when absent and embedded."""
+    token_keys: Keys = ()
+    """Keys of access tokens, separated by commas: the first signs, all are accepted; made under `data_dir` when absent."""
+    encryption_keys: Keys = ()
+    """Fernet keys of secrets at rest, separated by commas: the first encrypts, all decrypt; made under `data_dir` when absent and embedded."""
     is_development: bool = False
     """Whether documents' mistakes are answered with suggestions."""
     shutdown_timeout_s: float = 10.0

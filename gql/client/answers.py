@@ -1,0 +1,115 @@
+"""What GraphQL answers with when it refuses: top-level errors, user errors, problems of a graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+
+from gql.client.faults import ClientFault, RequestRefused
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
+
+
+class Problem(_Part):
+    """What is wrong with a graph."""
+
+    severity: str
+    code: str
+    message: str
+    node_key: str | None = None
+    path: tuple[str, ...] = ()
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        place = " ".join(
+            part for part in (f"node {self.node_key}" if self.node_key else "", ".".join(self.path)) if part
+        )
+        what = f"{self.message} {self.hint}" if self.hint else self.message
+        return f"{place}: {what}" if place else what
+
+
+class UserError(_Part):
+    """What the caller can correct."""
+
+    message: str
+    code: str
+    path: tuple[str, ...] | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+class _Extensions(_Part):
+    code: str = "INTERNAL_SERVER_ERROR"
+    error_id: str | None = None
+
+
+class _TopLevelError(_Part):
+    message: str = "The server refused the request."
+    extensions: _Extensions = _Extensions()
+
+
+class Answer(_Part):
+    """The answer to an operation, or the payload of one `next` message."""
+
+    data: dict[str, Any] | None = None
+    errors: tuple[_TopLevelError, ...] = ()
+
+    def checked(self) -> dict[str, Any]:
+        """Return the data.
+
+        Raises:
+            RequestRefused: there are errors.
+        """
+        if self.errors:
+            raise _refused(self.errors[0])
+        return self.data or {}
+
+
+_ERRORS = TypeAdapter(tuple[_TopLevelError, ...])
+_USER_ERRORS = TypeAdapter(tuple[UserError, ...])
+_PROBLEMS = TypeAdapter(tuple[Problem, ...])
+
+
+def refusal(errors: object) -> RequestRefused:
+    """Return the fault for the payload of an `error` message."""
+    try:
+        known = _ERRORS.validate_python(errors)
+    except ValidationError:
+        known = ()
+    return _refused(known[0] if known else _TopLevelError())
+
+
+def check_user_errors(payload: dict[str, Any]) -> None:
+    """Let a mutation's payload pass when its `userErrors` are empty.
+
+    Raises:
+        RequestRefused: they are not.
+    """
+    try:
+        errors = _USER_ERRORS.validate_python(payload.get("userErrors") or ())
+    except ValidationError as error:
+        raise ClientFault("The server told of errors in an unknown shape.") from error
+    if not errors:
+        return
+    details = [str(problem) for error in errors for problem in error.problems]
+    details += [error.message for error in errors[1:]]
+    raise RequestRefused(errors[0].message, errors[0].code, details)
+
+
+def read_problems(raw: object) -> tuple[Problem, ...]:
+    """Return the problems of a workflow."""
+    try:
+        return _PROBLEMS.validate_python(raw or ())
+    except ValidationError as error:
+        raise ClientFault("The server told of problems in an unknown shape.") from error
+
+
+def _refused(error: _TopLevelError) -> RequestRefused:
+    known = error.extensions
+    message = (
+        f"{error.message} The server's log has the cause under {known.error_id}." if known.error_id else error.message
+    )
+    return RequestRefused(message, known.code)

@@ -1,0 +1,219 @@
+"""A run as the API tells of it: the opened run, and its events as frozen objects."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from domain.run import DeltaChannel, NodeRunStatus, RunStatus
+from gql.client.faults import ClientFault
+
+
+class Told(BaseModel):
+    """Something that the API tells; fields that are not known here are left out, so that newer servers do no harm."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+
+
+class Failure(Told):
+    """Why a run, a node or an attempt failed."""
+
+    code: str
+    message: str
+    node_key: str | None = None
+    attempt: int | None = None
+
+
+class Usage(Told):
+    """Tokens; all zero where no model was called."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+
+
+class Event(Told):
+    """An entry of a run's log; `type` is the name of its GraphQL type."""
+
+    type: Annotated[str, Field(alias="__typename")]
+    cursor: str
+    seq: int
+    at: datetime
+
+
+class NodeEvent(Event):
+    """Something that happened to a node; `attempt` counts from 1, 0 where none began."""
+
+    node_key: str
+    item_index: int | None = None
+    attempt: int
+
+
+class NodeOutputDelta(NodeEvent):
+    """A piece of text; `offset` in UTF-16 code units of the attempt's text of that channel."""
+
+    channel: DeltaChannel
+    text: str
+    offset: int
+
+
+class NodeSucceeded(NodeEvent):
+    """The node ended well."""
+
+    duration_ms: int = 0
+    usage: Usage = Usage()
+
+
+class NodeRetrying(NodeEvent):
+    """An attempt failed and there will be another."""
+
+    error: Failure
+    next_attempt_at: datetime
+
+
+class NodeFailed(NodeEvent):
+    """The node failed in all its attempts."""
+
+    error: Failure
+
+
+class NodeSkipped(NodeEvent):
+    """The node is left out."""
+
+    skip_reason: str
+
+
+class RunRecovered(Event):
+    """Another process took the run over."""
+
+    restarted_node_keys: tuple[str, ...] = ()
+
+
+class RunEnded(Event):
+    """The run's last event, whichever it is; `output` and `usage` only after success."""
+
+    output: Any = None
+    is_output_truncated: bool = False
+    duration_ms: int | None = None
+    usage: Usage | None = None
+    error: Failure | None = None
+
+    @property
+    def status(self) -> RunStatus:
+        """The status that the run has for ever."""
+        return _ENDS[self.type]
+
+
+_ENDS = {
+    "RunSucceeded": RunStatus.SUCCEEDED,
+    "RunFailed": RunStatus.FAILED,
+    "RunCanceled": RunStatus.CANCELED,
+    "RunCrashed": RunStatus.CRASHED,
+}
+_CLASSES: dict[str, type[Event]] = {
+    "NodeOutputDelta": NodeOutputDelta,
+    "NodeSucceeded": NodeSucceeded,
+    "NodeRetrying": NodeRetrying,
+    "NodeFailed": NodeFailed,
+    "NodeSkipped": NodeSkipped,
+    "RunRecovered": RunRecovered,
+    **dict.fromkeys(_ENDS, RunEnded),
+}
+
+
+class GraphNode(Told):
+    """A node of the graph that a run has pinned."""
+
+    key: str
+    name: str
+    kind: str
+
+
+class GraphEdge(Told):
+    """An edge of that graph."""
+
+    source: str
+    source_port: str = "out"
+    target: str
+
+
+class RunGraph(Told):
+    """The graph that a run has pinned."""
+
+    nodes: tuple[GraphNode, ...]
+    edges: tuple[GraphEdge, ...]
+
+
+class NodeState(Told):
+    """A node at the point of the snapshot."""
+
+    key: str
+    status: NodeRunStatus
+    attempt: int = 0
+    partial_text: str | None = None
+    error: Failure | None = None
+    usage: Usage = Usage()
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class Snapshot(Told):
+    """The state of a run at `cursor`; following from there misses nothing."""
+
+    cursor: str
+    status: RunStatus
+    nodes: tuple[NodeState, ...]
+
+
+class WorkflowName(Told):
+    """What a run's workflow is called."""
+
+    slug: str
+    name: str
+
+
+class OpenedRun(Told):
+    """A run with the snapshot that a view begins from."""
+
+    id: str
+    status: RunStatus
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    output: Any = None
+    error: Failure | None = None
+    usage: Usage = Usage()
+    workflow: WorkflowName
+    graph: RunGraph
+    snapshot: Snapshot
+
+
+def read_event(raw: object) -> Event:
+    """Return the event that one `next` message carries.
+
+    Raises:
+        ClientFault: it is none.
+    """
+    if not isinstance(raw, dict):
+        raise ClientFault("The stream brought something that is not an event.")
+    name = str(raw.get("__typename"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    fallback = NodeEvent if "nodeKey" in raw else Event
+    try:
+        return _CLASSES.get(name, fallback).model_validate(raw)
+    except ValidationError as error:
+        raise ClientFault(f"The stream brought an event of an unknown shape: {name}.") from error
+
+
+def read_run(raw: object) -> OpenedRun:
+    """Return the run of an `OpenRun` answer.
+
+    Raises:
+        ClientFault: it is none.
+    """
+    try:
+        return OpenedRun.model_validate(raw)
+    except ValidationError as error:
+        raise ClientFault("The server told of the run in an unknown shape.") from error

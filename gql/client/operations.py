@@ -1,0 +1,139 @@
+"""The GraphQL documents that the command line sends; a test holds them against the schema."""
+
+from __future__ import annotations
+
+_PROBLEM = """
+fragment Problem on UserError {
+  message code path
+  ... on ConflictError { currentRevision }
+  ... on GraphProblemsError { problems { severity code nodeKey path message hint } }
+}
+"""
+
+_FAILURE = """
+fragment Failure on RunError { code message nodeKey attempt }
+"""
+
+SIGN_UP = (
+    """
+mutation SignUp($email: String!, $password: String!, $name: String) {
+  signUp(input: { email: $email, password: $password, name: $name }) {
+    accessToken refreshToken expiresAt userErrors { ...Problem }
+  }
+}
+"""
+    + _PROBLEM
+)
+
+SIGN_IN = (
+    """
+mutation SignIn($email: String!, $password: String!) {
+  signIn(input: { email: $email, password: $password }) {
+    accessToken refreshToken expiresAt userErrors { ...Problem }
+  }
+}
+"""
+    + _PROBLEM
+)
+
+REFRESH = (
+    """
+mutation Refresh($refreshToken: String) {
+  refreshSession(input: { refreshToken: $refreshToken }) {
+    accessToken refreshToken expiresAt userErrors { ...Problem }
+  }
+}
+"""
+    + _PROBLEM
+)
+
+VIEWER = "query Viewer { viewer { user { email name } } }"
+
+FIND_WORKFLOW = """
+query FindWorkflow($slugs: [String!]) {
+  workflows(filter: { slugs: $slugs }, first: 1) { nodes { id slug name revision inputSchema document } }
+}
+"""
+
+CREATE_WORKFLOW = (
+    """
+mutation CreateWorkflow($input: CreateWorkflowInput!) {
+  createWorkflow(input: $input) {
+    workflow { id slug revision isRunnable problems { severity code nodeKey path message hint } }
+    userErrors { ...Problem }
+  }
+}
+"""
+    + _PROBLEM
+)
+
+UPDATE_WORKFLOW = (
+    """
+mutation UpdateWorkflow($input: UpdateWorkflowInput!) {
+  updateWorkflow(input: $input) {
+    workflow { id slug revision isRunnable problems { severity code nodeKey path message hint } }
+    userErrors { ...Problem }
+  }
+}
+"""
+    + _PROBLEM
+)
+
+START_RUN = (
+    """
+mutation StartRun($input: StartRunInput!) {
+  startRun(input: $input) { run { id status } userErrors { ...Problem } }
+}
+"""
+    + _PROBLEM
+)
+
+CANCEL_RUN = (
+    """
+mutation CancelRun($id: ID!, $reason: String) {
+  cancelRun(input: { id: $id, reason: $reason }) { run { id status } userErrors { ...Problem } }
+}
+"""
+    + _PROBLEM
+)
+
+OPEN_RUN = (
+    """
+query OpenRun($id: ID!) {
+  run(id: $id) {
+    id status isFinished createdAt startedAt finishedAt output
+    error { ...Failure } usage { inputTokens outputTokens totalTokens }
+    workflow { slug name }
+    graph { nodes { key name kind } edges { source sourcePort target } }
+    snapshot {
+      cursor status
+      nodes { key status attempt partialText error { ...Failure } usage { totalTokens } startedAt finishedAt }
+    }
+  }
+}
+"""
+    + _FAILURE
+)
+
+IS_FINISHED = "query IsFinished($id: ID!) { run(id: $id) { isFinished } }"
+
+FOLLOW = (
+    """
+subscription Follow($id: ID!, $after: String) {
+  runEvents(runId: $id, after: $after) {
+    __typename cursor seq at
+    ... on NodeEvent { nodeKey itemIndex attempt }
+    ... on NodeOutputDelta { channel text offset }
+    ... on NodeSucceeded { durationMs usage { totalTokens } }
+    ... on NodeRetrying { error { ...Failure } nextAttemptAt }
+    ... on NodeFailed { error { ...Failure } }
+    ... on NodeSkipped { skipReason }
+    ... on RunRecovered { restartedNodeKeys }
+    ... on RunSucceeded { output isOutputTruncated durationMs usage { inputTokens outputTokens totalTokens } }
+    ... on RunFailed { error { ...Failure } }
+    ... on RunCrashed { error { ...Failure } }
+  }
+}
+"""
+    + _FAILURE
+)

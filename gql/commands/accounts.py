@@ -1,0 +1,27 @@
+"""`user create`: making somebody, directly in the database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runtime.services import open_identity
+
+if TYPE_CHECKING:
+    from domain.identity import User
+    from runtime.settings import Settings
+
+_HERE = "command line"
+
+
+async def create_user(settings: Settings, email: str, password: str, name: str | None) -> User:
+    """Make an account with a workspace of its own, directly in the database: whoever may reach that needs no invitation.
+
+    Raises:
+        AlreadyExists: there is an account with this address.
+        InvalidInput: address or password are not acceptable.
+        DatabaseUnavailable: the database does not answer.
+    """
+    async with open_identity(settings.model_copy(update={"signup": "open"})) as identity:
+        signed_in = await identity.sign_up(email, password, name, None, address=_HERE)
+        await identity.sign_out(signed_in.principal, is_everywhere=True)
+        return signed_in.principal.user

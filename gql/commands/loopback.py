@@ -1,0 +1,108 @@
+"""What `dev` and `demo` make of the settings: this machine only, and a model of its own where none is configured."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict
+
+from runtime.local_model import local_model
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from rich.console import Console
+
+    from runtime.settings import OutboundSettings, Settings
+
+HOST = "127.0.0.1"
+
+
+def address_of(host: str, port: int) -> str:
+    """Return the URL under which this machine reaches a server that listens there."""
+    # Nobody can connect to "every address"; this machine answers at its loopback.
+    reachable = {"0.0.0.0": HOST, "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{port}"
+
+
+def on_loopback(settings: Settings, port: int) -> Settings:
+    """Return the settings for this machine alone; nodes may reach the server itself beside what is allowed already."""
+    return settings.model_copy(
+        update={
+            "host": HOST,
+            "port": port,
+            "database_url": None,
+            "is_development": True,
+            "outbound": _allowing(settings, f"{HOST}:{port}"),
+        }
+    )
+
+
+@contextlib.asynccontextmanager
+async def with_model(settings: Settings, console: Console) -> AsyncGenerator[Settings]:
+    """Yield settings that have a model: the configured endpoint, else the local one, started here.
+
+    Raises:
+        SetupFault: none is configured and the local one cannot be started.
+    """
+    if settings.llm.base_url:
+        endpoint = urlsplit(settings.llm.base_url)
+        console.print(
+            f"Model: {settings.llm.model or 'the default'} at {endpoint.netloc} (as configured)", markup=False
+        )
+        yield settings
+        return
+    async with contextlib.AsyncExitStack() as stack:
+        with console.status("Starting the local model …"):
+            model = await stack.enter_async_context(local_model())
+        console.print(f"Model: {model.model} on this machine, at {model.base_url}", markup=False, highlight=False)
+        llm = settings.llm.model_copy(update={"base_url": model.base_url, "model": model.model, "api_key": None})
+        yield settings.model_copy(update={"llm": llm, "outbound": _allowing(settings, model.address)})
+
+
+def _allowing(settings: Settings, address: str) -> OutboundSettings:
+    allowed = tuple(dict.fromkeys((*settings.outbound.allowed, address)))
+    return settings.outbound.model_copy(update={"allowed": allowed})
+
+
+class Told(BaseModel):
+    """What the demo tells its server: what differs from the environment's settings; keys are never passed on, the child has the same environment."""
+
+    model_config = ConfigDict(frozen=True)
+
+    listener: int
+    port: int
+    data_dir: Path
+    base_url: str | None
+    model: str | None
+    allowed: tuple[str, ...]
+
+    @classmethod
+    def of(cls, settings: Settings, listener: int) -> Told:
+        """Return what the child must know to serve with these settings, which are those of `on_loopback`."""
+        llm, allowed = settings.llm, settings.outbound.allowed
+        return cls(
+            listener=listener,
+            port=settings.port,
+            data_dir=settings.data_dir.absolute(),
+            base_url=llm.base_url,
+            model=llm.model,
+            allowed=allowed,
+        )
+
+    def settings(self, plain: Settings) -> Settings:
+        """Return the environment's settings with the differences."""
+        return plain.model_copy(
+            update={
+                "host": HOST,
+                "port": self.port,
+                "data_dir": self.data_dir,
+                "database_url": None,
+                "is_development": True,
+                "llm": plain.llm.model_copy(update={"base_url": self.base_url, "model": self.model}),
+                "outbound": plain.outbound.model_copy(update={"allowed": self.allowed}),
+            }
+        )

@@ -1,0 +1,336 @@
+"""People, sessions and workspaces."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, TypeVar
+from uuid import UUID
+
+import strawberry
+
+from domain import identity as domain
+from domain.errors import InvalidToken
+from domain.identity import Permission, Role, Scope
+from domain.ids import Prefix, WorkspaceId
+from gql.absent import ABSENT, or_none
+from gql.connections import ConnectionsOfWorkspace
+from gql.context import Context, Info
+from gql.enums import expose
+from gql.errors import UserError
+from gql.fields import mutation, query
+from gql.ids import find_id, to_id
+from gql.lookup import register_node
+from gql.nodes import Node
+from gql.paging import After, Before, Connection, Edge, First, Last, page_request
+from gql.runs.fields import RunsOfWorkspace
+from gql.secrets import SecretsOfWorkspace
+from gql.users import User
+from gql.workflows import WorkflowsOfWorkspace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runtime.identity import SignedIn
+
+expose(
+    Role,
+    description="What a member may do.",
+    values={
+        Role.OWNER: "Everything, ownership and deletion included.",
+        Role.ADMIN: "Members, secrets and connections, and all below.",
+        Role.EDITOR: "Workflows, runs, collections and tables, and all below.",
+        Role.VIEWER: "Reading.",
+    },
+)
+expose(
+    Scope,
+    description="What an API key may do, at most what its owner may.",
+    values={
+        Scope.READ: "Read workflows, runs, collections and tables.",
+        Scope.WRITE: "Change workflows, collections and tables.",
+        Scope.EXECUTE: "Start, answer and stop runs.",
+        Scope.ADMIN: "Manage members, keys, secrets and connections.",
+    },
+)
+
+
+@strawberry.type(description="A tenant: everything below belongs to exactly one workspace, and names are unique in it.")
+class Workspace(Node, WorkflowsOfWorkspace, RunsOfWorkspace, SecretsOfWorkspace, ConnectionsOfWorkspace):
+    """A tenant; each feature adds what it keeps there."""
+
+    id: strawberry.ID = strawberry.field(description="Its id.")
+    name: str = strawberry.field(description="The name to show.")
+    role: Role = strawberry.field(description="The caller's role.")
+    created_at: datetime = strawberry.field(description="When it was made.")
+
+    @classmethod
+    def of(cls, workspace: domain.Workspace, actor: domain.Principal) -> Workspace:
+        """Convert a workspace that the caller is a member of."""
+        return cls(
+            workspace_id=workspace.id,
+            id=to_id(Prefix.WORKSPACE, workspace.id),
+            name=workspace.name,
+            role=actor.roles[workspace.id],
+            created_at=workspace.created_at,
+        )
+
+
+@strawberry.type(description="A workspace on a page.")
+class WorkspaceEdge(Edge[Workspace]):
+    """A workspace on a page."""
+
+    node: Workspace = strawberry.field(description="The workspace.")
+
+
+@strawberry.type(description="Workspaces, page by page.")
+class WorkspaceConnection(Connection[Workspace, WorkspaceEdge]):
+    """Workspaces, page by page."""
+
+
+@strawberry.type(description="The signed-in caller.")
+class Viewer:
+    """The signed-in caller."""
+
+    user: User = strawberry.field(description="The person, or the owner of the API key.")
+    scopes: list[Scope] = strawberry.field(
+        description="What this credential may do; a session may do everything its roles allow. One of each at most."
+    )
+
+    @strawberry.field(description="The workspaces that the caller is a member of, by name.")
+    async def workspaces(
+        self, info: Info, first: First = ABSENT, after: After = ABSENT, last: Last = ABSENT, before: Before = ABSENT
+    ) -> WorkspaceConnection:
+        """List the caller's workspaces."""
+        actor = info.context.principal
+        page = await info.context.services.identity.page_workspaces(actor, page_request(first, after, last, before))
+
+        async def count() -> int:
+            return len(actor.roles)
+
+        return WorkspaceConnection.of(page, lambda workspace: Workspace.of(workspace, actor), count)
+
+    @classmethod
+    def of(cls, actor: domain.Principal) -> Viewer:
+        """Convert the caller."""
+        return cls(user=User.of(actor.user), scopes=list(Scope))
+
+
+async def load_workspaces(context: Context, workspace_ids: list[WorkspaceId]) -> Sequence[Workspace | None]:
+    """Load workspaces by id; None for those that the caller is no member of."""
+    actor = context.principal
+    found = await context.services.identity.list_workspaces(actor, workspace_ids)
+    return [Workspace.of(found[key], actor) if key in found else None for key in workspace_ids]
+
+
+async def _find_workspace(info: Info, workspace_id: UUID) -> Workspace | None:
+    return await info.context.loaders.load(load_workspaces, WorkspaceId(workspace_id))
+
+
+register_node(Prefix.WORKSPACE, _find_workspace)
+
+
+@strawberry.input(description="What `signUp` takes.")
+class SignUpInput:
+    """What `signUp` takes."""
+
+    email: str = strawberry.field(description="The address to sign in with; upper and lower case are equal.")
+    password: str = strawberry.field(description="At least 10 characters.")
+    name: str | None = strawberry.field(default=ABSENT, description="The name to show.")
+    invite_token: str | None = strawberry.field(
+        default=ABSENT,
+        description="The token of an invitation, or of the set-up link that the server prints while it has no account.",
+    )
+
+
+@strawberry.input(description="What `signIn` takes.")
+class SignInInput:
+    """What `signIn` takes."""
+
+    email: str = strawberry.field(description="The account's address.")
+    password: str = strawberry.field(description="The account's password.")
+
+
+@strawberry.input(description="What `refreshSession` takes.")
+class RefreshSessionInput:
+    """What `refreshSession` takes."""
+
+    refresh_token: str | None = strawberry.field(
+        default=ABSENT, description="The refresh token; browsers leave it out and send their cookie."
+    )
+
+
+@strawberry.input(description="What `signOut` takes.")
+class SignOutInput:
+    """What `signOut` takes."""
+
+    is_everywhere: bool = strawberry.field(default=False, description="Whether all sessions end, on all devices.")
+
+
+@strawberry.input(description="What `changePassword` takes.")
+class ChangePasswordInput:
+    """What `changePassword` takes."""
+
+    current_password: str = strawberry.field(description="The password until now.")
+    new_password: str = strawberry.field(description="The password from now on; at least 10 characters.")
+
+
+@strawberry.type
+class SessionPayload:
+    """What the three ways to tokens give; each has a type of its own in the schema."""
+
+    viewer: Viewer | None = strawberry.field(default=None, description="Who is signed in now; null after an error.")
+    access_token: str | None = strawberry.field(
+        default=None,
+        description="Goes into `Authorization: Bearer …` and into `connection_init`; browsers get a cookie as well.",
+    )
+    refresh_token: str | None = strawberry.field(default=None, description="Good for one `refreshSession`.")
+    expires_at: datetime | None = strawberry.field(default=None, description="When the access token stops working.")
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
+    )
+
+
+@strawberry.type(description="What `signUp` gives.")
+class SignUpPayload(SessionPayload):
+    """What `signUp` gives."""
+
+
+@strawberry.type(description="What `signIn` gives.")
+class SignInPayload(SessionPayload):
+    """What `signIn` gives."""
+
+
+@strawberry.type(description="What `refreshSession` gives.")
+class RefreshSessionPayload(SessionPayload):
+    """What `refreshSession` gives."""
+
+
+@strawberry.type(description="What `signOut` gives.")
+class SignOutPayload:
+    """What `signOut` gives."""
+
+    ended_session_count: int | None = strawberry.field(default=None, description="How many sessions ended.")
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
+    )
+
+
+@strawberry.type(description="What `changePassword` gives.")
+class ChangePasswordPayload:
+    """What `changePassword` gives."""
+
+    user: User | None = strawberry.field(default=None, description="The caller.")
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
+    )
+
+
+Payload = TypeVar("Payload", bound=SessionPayload)
+
+
+def _begun(info: Info, payload: type[Payload], signed_in: SignedIn) -> Payload:
+    """Give the tokens to the client, and let the rest of the operation be the one who signed in."""
+    info.context.maybe_principal = signed_in.principal
+    if info.context.cookies is not None:
+        info.context.cookies.keep(signed_in)
+    return payload(
+        viewer=Viewer.of(signed_in.principal),
+        access_token=signed_in.access_token,
+        refresh_token=signed_in.refresh_token,
+        expires_at=signed_in.expires_at,
+    )
+
+
+@strawberry.type
+class IdentityQuery:
+    """Who is signed in, and where."""
+
+    @query(Permission.PUBLIC, description="Who is signed in; null if nobody.")
+    async def viewer(self, info: Info) -> Viewer | None:
+        """Tell who calls."""
+        actor = info.context.maybe_principal
+        return Viewer.of(actor) if actor else None
+
+    @query(Permission.READ, description="One workspace; null if the caller is not a member.")
+    async def workspace(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID, strawberry.argument(description="Its id.")],  # noqa: A002
+    ) -> Workspace | None:
+        """Find a workspace."""
+        workspace_id = find_id(Prefix.WORKSPACE, id)
+        return await _find_workspace(info, workspace_id) if workspace_id else None
+
+
+@strawberry.type
+class IdentityMutation:
+    """Signing up, in and out."""
+
+    @mutation(
+        Permission.PUBLIC,
+        description="Makes an account and signs in; the first account owns the first workspace, later ones need an "
+        "invitation unless sign-up is open.",
+    )
+    async def sign_up(
+        self,
+        info: Info,
+        input: Annotated[SignUpInput, strawberry.argument(description="What is asked for.")],  # noqa: A002
+    ) -> SignUpPayload:
+        """Make an account."""
+        signed_in = await info.context.services.identity.sign_up(
+            input.email, input.password, or_none(input.name), or_none(input.invite_token), address=info.context.address
+        )
+        return _begun(info, SignUpPayload, signed_in)
+
+    @mutation(Permission.PUBLIC, description="Signs in.")
+    async def sign_in(
+        self,
+        info: Info,
+        input: Annotated[SignInInput, strawberry.argument(description="What is asked for.")],  # noqa: A002
+    ) -> SignInPayload:
+        """Begin a session."""
+        signed_in = await info.context.services.identity.sign_in(
+            input.email, input.password, address=info.context.address
+        )
+        return _begun(info, SignInPayload, signed_in)
+
+    @mutation(
+        Permission.PUBLIC,
+        description="Trades a refresh token for new tokens; a token that comes twice ends all its sessions.",
+    )
+    async def refresh_session(
+        self,
+        info: Info,
+        input: Annotated[RefreshSessionInput, strawberry.argument(description="What is asked for.")],  # noqa: A002
+    ) -> RefreshSessionPayload:
+        """Go on with a session."""
+        cookies = info.context.cookies
+        token = input.refresh_token or (cookies.refresh_token if cookies else None)
+        if token is None:
+            raise InvalidToken("No refresh token was sent.", path=["input", "refreshToken"])
+        return _begun(info, RefreshSessionPayload, await info.context.services.identity.refresh(token))
+
+    @mutation(Permission.SIGNED_IN, description="Ends the session, or all sessions of the caller.")
+    async def sign_out(
+        self,
+        info: Info,
+        input: Annotated[SignOutInput, strawberry.argument(description="What is asked for.")],  # noqa: A002
+    ) -> SignOutPayload:
+        """End sessions."""
+        ended = await info.context.services.identity.sign_out(info.context.principal, is_everywhere=input.is_everywhere)
+        if info.context.cookies is not None:
+            info.context.cookies.forget()
+        info.context.maybe_principal = None
+        return SignOutPayload(ended_session_count=ended)
+
+    @mutation(Permission.SIGNED_IN, description="Changes the caller's password and ends all other sessions.")
+    async def change_password(
+        self,
+        info: Info,
+        input: Annotated[ChangePasswordInput, strawberry.argument(description="What is asked for.")],  # noqa: A002
+    ) -> ChangePasswordPayload:
+        """Change the password."""
+        user = await info.context.services.identity.change_password(
+            info.context.principal, input.current_password, input.new_password
+        )
+        return ChangePasswordPayload(user=User.of(user))

@@ -1,0 +1,128 @@
+"""Small values and enums that runs, nodes and events share."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import cast
+
+import strawberry
+from strawberry.scalars import JSON
+
+from domain import run as domain
+from domain.json_codec import decode
+from domain.run import DeltaChannel, NodeRunStatus, RunStatus, SkipReason, TriggerKind
+from gql.enums import expose
+
+expose(
+    RunStatus,
+    description="Where a run is in its life.",
+    values={
+        RunStatus.QUEUED: "Waits for its turn.",
+        RunStatus.RUNNING: "Nodes are at work.",
+        RunStatus.WAITING: "Nothing works; a time, an answer or a sub-run is awaited.",
+        RunStatus.PAUSED: "Stopped by a person for a while; nodes in flight end, none starts.",
+        RunStatus.CANCELING: "Asked to stop; nodes in flight are being stopped.",
+        RunStatus.SUCCEEDED: "Ended well.",
+        RunStatus.FAILED: "Ended because its work failed.",
+        RunStatus.CANCELED: "Ended because someone stopped it.",
+        RunStatus.CRASHED: "Ended because it lost its process too many times.",
+    },
+)
+expose(
+    NodeRunStatus,
+    description="Where a node, or one of its items, is in a run.",
+    values={
+        NodeRunStatus.PENDING: "Not reached yet.",
+        NodeRunStatus.RUNNING: "At work.",
+        NodeRunStatus.RETRYING: "Failed and will be tried again.",
+        NodeRunStatus.WAITING: "Waits for a time, an answer or a sub-run.",
+        NodeRunStatus.SUCCEEDED: "Ended well.",
+        NodeRunStatus.FAILED: "Failed in all its attempts.",
+        NodeRunStatus.SKIPPED: "Left out.",
+        NodeRunStatus.CANCELED: "Stopped.",
+        NodeRunStatus.REUSED: "Not done again; an earlier run's output stands.",
+    },
+)
+expose(
+    TriggerKind,
+    description="What starts runs.",
+    values={
+        TriggerKind.MANUAL: "A person.",
+        TriggerKind.API_KEY: "A program with an API key.",
+        TriggerKind.SCHEDULE: "A schedule.",
+        TriggerKind.WEBHOOK: "A call of a webhook.",
+        TriggerKind.SUBWORKFLOW: "A node of another run.",
+        TriggerKind.RERUN: "`rerunRun`.",
+        TriggerKind.TRY_NODE: "`tryNode`.",
+    },
+)
+expose(
+    DeltaChannel,
+    description="The kind of a streamed text.",
+    values={DeltaChannel.TEXT: "The answer.", DeltaChannel.REASONING: "What the model thinks before it answers."},
+)
+expose(
+    SkipReason,
+    description="Why a node is left out.",
+    values={
+        SkipReason.NO_EDGE_TAKEN: "None of its edges was taken.",
+        SkipReason.CONDITION_FALSE: "Its `when` is false.",
+        SkipReason.UPSTREAM_FAILED: "A node before it failed and FINISH_BRANCHES is set.",
+    },
+)
+
+
+@strawberry.type(description="Why a run, a node or an attempt failed.")
+class RunError:
+    """Why something failed."""
+
+    code: str = strawberry.field(description="Stable code, such as `TIMED_OUT`, `INVALID_RESPONSE` or `HTTP_STATUS`.")
+    message: str = strawberry.field(description="For people; secrets are masked.")
+    node_key: str | None = strawberry.field(description="Key of the node, if one failed.")
+    item_index: int | None = strawberry.field(description="Place of the item under `forEach`.")
+    attempt: int | None = strawberry.field(description="The attempt that failed.")
+    is_retryable: bool = strawberry.field(description="Whether trying again may help.")
+
+    @classmethod
+    def of(cls, failure: domain.Failure) -> RunError:
+        """Convert a failure of the domain."""
+        return cls(
+            code=failure.code,
+            message=failure.message,
+            node_key=failure.node_key,
+            item_index=failure.item_index,
+            attempt=failure.attempt,
+            is_retryable=failure.is_retryable,
+        )
+
+    @classmethod
+    def of_optional(cls, failure: domain.Failure | None) -> RunError | None:
+        """Convert a failure that may be absent."""
+        return None if failure is None else cls.of(failure)
+
+
+@strawberry.type(description="Tokens and money; all zero where no model was called.")
+class Usage:
+    """Tokens and money."""
+
+    input_tokens: int = strawberry.field(description="Tokens sent.")
+    output_tokens: int = strawberry.field(description="Tokens received.")
+    total_tokens: int = strawberry.field(description="Both together.")
+    cost: Decimal | None = strawberry.field(description="What they cost; null when no price is known for the model.")
+    currency: str | None = strawberry.field(description="ISO 4217 code of the cost.")
+
+    @classmethod
+    def of(cls, usage: domain.Usage) -> Usage:
+        """Convert usage of the domain."""
+        return cls(
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            total_tokens=usage.total_tokens,
+            cost=usage.cost,
+            currency=usage.currency,
+        )
+
+
+def shown(encoded: bytes | None) -> JSON | None:
+    """Return stored JSON as a value of the scalar."""
+    return None if encoded is None else cast("JSON", decode(encoded))

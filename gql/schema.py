@@ -1,0 +1,102 @@
+"""The schema: features contribute a mixin to each root, and the errors of every answer pass through here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import strawberry
+from graphql import GraphQLInputObjectType, lexicographic_sort_schema, print_schema
+from strawberry.schema.config import StrawberryConfig
+
+from gql.connections import ConnectionMutation
+from gql.errors import USER_ERROR_TYPES
+from gql.identity import IdentityMutation, IdentityQuery
+from gql.limits import Documents, Guard
+from gql.nodes import NodesQuery
+from gql.palette import PaletteQuery
+from gql.presenting import present
+from gql.runs.events import EVENT_TYPES
+from gql.runs.fields import RunMutation, RunQueries, RunSubscription
+from gql.scalars import SCALARS
+from gql.secrets import SecretMutation
+from gql.server import ServerQuery, ServerSubscription
+from gql.workflows import WorkflowMutation, WorkflowQuery
+from runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from graphql import GraphQLError
+    from strawberry.types import ExecutionContext
+
+# A feature adds its mixins to these three, and types that only an interface leads to to the fourth.
+QUERIES: tuple[type[Any], ...] = (ServerQuery, NodesQuery, IdentityQuery, PaletteQuery, WorkflowQuery, RunQueries)
+MUTATIONS: tuple[type[Any], ...] = (
+    IdentityMutation,
+    SecretMutation,
+    ConnectionMutation,
+    WorkflowMutation,
+    RunMutation,
+)
+SUBSCRIPTIONS: tuple[type[Any], ...] = (ServerSubscription, RunSubscription)
+TYPES: tuple[type[Any], ...] = (*USER_ERROR_TYPES, *EVENT_TYPES)
+
+
+class Schema(strawberry.Schema):
+    """Strawberry's schema, with this server's limits and manners."""
+
+    def __init__(self, *, settings: Settings, **parts: Any) -> None:
+        documents = Documents()
+        super().__init__(  # pyright: ignore[reportUnknownMemberType] - Strawberry's directives are generic and not said of what
+            **parts,
+            config=StrawberryConfig(scalar_map=SCALARS),
+            extensions=[lambda: Guard(settings.api, documents)],
+        )
+        self._has_suggestions = settings.is_development
+        # Strawberry keeps `@oneOf` in its own definitions; graphql-core prints and validates by its own mark.
+        for kind in self._schema.type_map.values():
+            definition = kind.extensions.get("strawberry-definition")
+            if isinstance(kind, GraphQLInputObjectType) and getattr(definition, "is_one_of", False):
+                kind.is_one_of = True
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Replace the errors of a result by what a client may know; Strawberry calls this once for each result.
+
+        The stock method logs every client's mistake with its document; here only what is masked is logged, once.
+        """
+        name = execution_context.operation_name if execution_context is not None else None
+        errors[:] = [present(error, has_suggestions=self._has_suggestions, operation_name=name) for error in errors]
+
+
+def build_schema(settings: Settings) -> Schema:
+    """Return the schema of all features, with the limits of these settings."""
+    return Schema(
+        settings=settings,
+        query=_root(
+            "Query",
+            "Reading. Whoever is not signed in can read `viewer`, `server`, `nodeKinds` and `node` (which is then null).",
+            QUERIES,
+        ),
+        mutation=_root(
+            "Mutation",
+            "Changing. Every field takes one `input` and gives a payload; what the caller can correct is in "
+            "`userErrors`.",
+            MUTATIONS,
+        )
+        if MUTATIONS
+        else None,
+        subscription=_root("Subscription", "Watching, over graphql-transport-ws.", SUBSCRIPTIONS),
+        types=TYPES,
+    )
+
+
+def schema_text() -> str:
+    """Return the public schema as text, sorted."""
+    schema = build_schema(Settings(_env_file=None))  # pyright: ignore[reportCallIssue]
+    return print_schema(lexicographic_sort_schema(schema._schema)) + "\n"  # noqa: SLF001 - the only way to graphql-core's
+
+
+def _root(name: str, description: str, mixins: tuple[type[Any], ...]) -> type[Any]:
+    return strawberry.type(type(name, mixins, {}), description=description)
+
+
+if __name__ == "__main__":
+    print(schema_text(), end="")  # noqa: T201 - printing is what it is for

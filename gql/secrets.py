@@ -1,0 +1,210 @@
+"""Secrets: stored, used by nodes, never read back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import strawberry
+from strawberry.types.lazy_type import LazyType
+
+from domain import connections as domain
+from domain.errors import InvalidInput
+from domain.identity import Permission
+from domain.ids import Prefix, SecretId, WorkspaceId, to_global
+from gql.absent import ABSENT, or_none
+from gql.context import Info
+from gql.errors import UserError
+from gql.fields import mutation
+from gql.ids import from_id, to_id
+from gql.lookup import find_node, register_node
+from gql.nodes import Node
+from gql.paging import After, Before, Connection, Edge, First, Last, page_request
+from runtime.secrets import SecretChange
+
+_WORKSPACE: Any = LazyType[Any, Any]("Workspace", "gql.identity")
+
+
+@strawberry.type(
+    description="A named value, encrypted at rest and never readable here; templates use it as `secrets.NAME` where a "
+    "field allows it."
+)
+class Secret(Node):
+    """A named value, without the value."""
+
+    workspace_id: strawberry.Private[WorkspaceId]
+    id: strawberry.ID = strawberry.field(description="Its id.")
+    name: str = strawberry.field(description="Unique in the workspace; capital letters, digits and underscores.")
+    description: str | None = strawberry.field(description="What it is for.")
+    last_used_at: datetime | None = strawberry.field(
+        description="When a run last used it, to the minute; null = never."
+    )
+    created_at: datetime = strawberry.field(description="When it was made.")
+    updated_at: datetime = strawberry.field(description="When its value last changed.")
+
+    @strawberry.field(description="The workspace it belongs to.", graphql_type=_WORKSPACE)
+    async def workspace(self, info: Info) -> object:
+        """Load the workspace."""
+        return await find_node(info, to_global(Prefix.WORKSPACE, self.workspace_id))
+
+    @classmethod
+    def of(cls, secret: domain.Secret) -> Secret:
+        """Convert a secret of the domain."""
+        return cls(
+            workspace_id=secret.workspace_id,
+            id=to_id(Prefix.SECRET, secret.id),
+            name=secret.name,
+            description=secret.description,
+            last_used_at=secret.last_used_at,
+            created_at=secret.created_at,
+            updated_at=secret.updated_at,
+        )
+
+
+@strawberry.type(description="A secret on a page.")
+class SecretEdge(Edge[Secret]):
+    """A secret on a page."""
+
+    node: Secret = strawberry.field(description="The secret.")
+
+
+@strawberry.type(description="Secrets, page by page.")
+class SecretConnection(Connection[Secret, SecretEdge]):
+    """Secrets, page by page."""
+
+
+@strawberry.type
+class SecretsOfWorkspace:
+    """What `Workspace` shows of this feature."""
+
+    workspace_id: strawberry.Private[WorkspaceId]
+
+    @strawberry.field(description="Its secrets, without their values, by name.")
+    async def secrets(
+        self, info: Info, first: First = ABSENT, after: After = ABSENT, last: Last = ABSENT, before: Before = ABSENT
+    ) -> SecretConnection:
+        """List the secrets."""
+        actor, service = info.context.principal, info.context.services.secrets
+        page = await service.page(actor, self.workspace_id, page_request(first, after, last, before))
+        return SecretConnection.of(page, Secret.of, lambda: service.count(actor, self.workspace_id))
+
+
+async def _find(info: Info, secret_id: UUID) -> Secret | None:
+    secret = await info.context.services.secrets.find(info.context.principal, SecretId(secret_id))
+    return Secret.of(secret) if secret else None
+
+
+register_node(Prefix.SECRET, _find)
+
+
+@strawberry.input(description="What `createSecret` takes.")
+class CreateSecretInput:
+    """What `createSecret` takes."""
+
+    workspace_id: strawberry.ID | None = strawberry.field(
+        default=ABSENT, description="The workspace; the caller's only one if absent."
+    )
+    name: str = strawberry.field(description="Unique in the workspace; capital letters, digits and underscores.")
+    value: str = strawberry.field(description="Its value, at most 64 KiB; it cannot be read again.")
+    description: str | None = strawberry.field(default=ABSENT, description="What it is for.")
+
+
+@strawberry.input(description="What `updateSecret` takes.")
+class UpdateSecretInput:
+    """What `updateSecret` takes."""
+
+    id: strawberry.ID = strawberry.field(description="Which secret.")
+    value: strawberry.Maybe[str | None] = strawberry.field(description="Its new value.")
+    description: strawberry.Maybe[str | None] = strawberry.field(description="What it is for.")
+
+
+@strawberry.input(description="What `deleteSecret` takes.")
+class DeleteSecretInput:
+    """What `deleteSecret` takes."""
+
+    id: strawberry.ID = strawberry.field(description="Which secret.")
+
+
+@strawberry.type(description="What `createSecret` gives.")
+class CreateSecretPayload:
+    """What `createSecret` gives."""
+
+    secret: Secret | None = strawberry.field(default=None, description="The new secret.")
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
+    )
+
+
+@strawberry.type(description="What `updateSecret` gives.")
+class UpdateSecretPayload:
+    """What `updateSecret` gives."""
+
+    secret: Secret | None = strawberry.field(default=None, description="The secret.")
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
+    )
+
+
+@strawberry.type(description="What `deleteSecret` gives.")
+class DeleteSecretPayload:
+    """What `deleteSecret` gives."""
+
+    deleted_secret_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Id of the secret that is gone."
+    )
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
+    )
+
+
+def _change(given: UpdateSecretInput) -> SecretChange:
+    value = given.value.value if given.value else None
+    if given.value and value is None:
+        raise InvalidInput("A value cannot be cleared; delete the secret.", path=["input", "value"])
+    return SecretChange(
+        value=value,
+        description=given.description.value if given.description else None,
+        is_described=given.description is not None,
+    )
+
+
+@strawberry.type
+class SecretMutation:
+    """Storing secrets."""
+
+    @mutation(Permission.ADMIN, description="Stores a secret.")
+    async def create_secret(
+        self,
+        info: Info,
+        input: Annotated[CreateSecretInput, strawberry.argument(description="What is asked for.")],  # noqa: A002
+    ) -> CreateSecretPayload:
+        """Store a secret."""
+        given = input.workspace_id
+        workspace_id = WorkspaceId(from_id(Prefix.WORKSPACE, given, "input", "workspaceId")) if given else None
+        secret = await info.context.services.secrets.create(
+            info.context.principal, workspace_id, input.name, input.value, or_none(input.description)
+        )
+        return CreateSecretPayload(secret=Secret.of(secret))
+
+    @mutation(Permission.ADMIN, description="Changes a secret; runs use the new value from their next attempt on.")
+    async def update_secret(
+        self,
+        info: Info,
+        input: Annotated[UpdateSecretInput, strawberry.argument(description="What is asked for.")],  # noqa: A002
+    ) -> UpdateSecretPayload:
+        """Change a secret."""
+        secret_id = SecretId(from_id(Prefix.SECRET, input.id, "input", "id"))
+        secret = await info.context.services.secrets.update(info.context.principal, secret_id, _change(input))
+        return UpdateSecretPayload(secret=Secret.of(secret))
+
+    @mutation(Permission.ADMIN, description="Deletes a secret; refused while published nodes use it.")
+    async def delete_secret(
+        self,
+        info: Info,
+        input: Annotated[DeleteSecretInput, strawberry.argument(description="What is asked for.")],  # noqa: A002
+    ) -> DeleteSecretPayload:
+        """Delete a secret."""
+        secret_id = SecretId(from_id(Prefix.SECRET, input.id, "input", "id"))
+        await info.context.services.secrets.delete(info.context.principal, secret_id)
+        return DeleteSecretPayload(deleted_secret_id=to_id(Prefix.SECRET, secret_id))

@@ -1,0 +1,310 @@
+"""GraphQL over websockets: the protocol `graphql-transport-ws`, without what the stock handler gets wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from graphql import GraphQLError
+from starlette.responses import JSONResponse
+from starlette.websockets import WebSocket
+from strawberry.http.exceptions import NonJsonMessageReceived, NonTextMessageReceived, WebSocketDisconnected
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.types.execution import ExecutionResult, PreExecutionError
+
+from domain.errors import DatabaseUnavailable
+from gql.context import Context
+from gql.credentials import bearer_token, find_caller, sent_token
+from gql.limits import refuse_long
+from gql.presenting import present, refusal
+from gql.socket_messages import ClientMessage, Closing, Complete, Init, Ping, Pong, Subscribe, read_message
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+    from strawberry.asgi import ASGIWebSocketAdapter
+
+    from domain.identity import Principal
+    from runtime.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_CLEAN_UP_S = 5.0
+"""How long a closed socket waits for its operations to end."""
+_GRACE_S = 5.0
+"""How long a socket lives on after its token has expired."""
+_MAX_REASON_BYTES = 123
+
+
+class Sockets:
+    """The websockets of this process, bounded."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.count = 0
+
+    async def serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a websocket, or refuse the handshake with 503."""
+        if self.count >= self._limit:
+            full = JSONResponse({"message": "Too many websockets; try again later."}, 503, {"Retry-After": "5"})
+            await WebSocket(scope, receive, send).send_denial_response(full)
+            return
+        self.count += 1
+        try:
+            await app(scope, receive, send)
+        finally:
+            self.count -= 1
+
+
+class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
+    """One websocket: who is behind it, its operations, and the tasks that watch over it."""
+
+    def __init__(self, view: Any, websocket: Any, context: Context, *args: Any, **kwargs: Any) -> None:
+        super().__init__(view, websocket, context, *args, **kwargs)
+        settings = cast("Settings", view.settings)
+        self._limits = settings.api
+        self._has_suggestions = settings.is_development
+        self._handshake = cast("ASGIWebSocketAdapter", websocket).ws
+        self._services = context.services
+        self._token: str | None = None
+        self._principal: Principal | None = None
+        self._is_init_received = False
+        self._is_acknowledged = False
+        self._is_closing = False
+        self._was_heard = True
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def handle(self) -> None:
+        """Serve until either side closes."""
+        self._reader = self._start(self._read(), "reader")
+        self._start(self._expect_init(), "init timeout")
+        try:
+            await asyncio.wait({self._reader})
+        finally:
+            await self._clean_up()
+
+    # ── what the client sends ──
+
+    async def _read(self) -> None:
+        try:
+            async for raw in self.websocket.iter_json():
+                self._was_heard = True
+                await self._receive(read_message(raw))
+        except Closing as closing:
+            await self._close(closing.code, closing.reason)
+        except (NonTextMessageReceived, NonJsonMessageReceived):
+            await self._close(4400, "A message must be JSON in a text frame")
+        except DatabaseUnavailable:
+            await self._close(1013, "The database does not answer; try again")
+
+    async def _receive(self, message: ClientMessage) -> None:
+        match message:
+            case Init(payload):
+                await self._init(payload or {})
+            case Ping(payload):
+                await self._send({"type": "pong"} if payload is None else {"type": "pong", "payload": payload})
+            case Pong():
+                pass
+            case Subscribe():
+                await self._subscribe(message)
+            case Complete(id):
+                running = self._running.pop(id, None)
+                if running is not None:
+                    running.cancel()
+
+    async def _init(self, payload: Mapping[str, object]) -> None:
+        if self._is_init_received:
+            raise Closing(4429, "Too many initialisation requests")
+        self._is_init_received = True
+        given = payload.get("authorization", payload.get("Authorization"))
+        if given is not None and not isinstance(given, str):
+            raise Closing(4400, "`authorization` must be text")
+        self._token = sent_token(self._handshake) if given is None else bearer_token(given)
+        self._principal = await find_caller(self._services, self._token)
+        if self._principal is None and self._token is not None:
+            raise Closing(4403, "Forbidden")
+        self._is_acknowledged = True
+        await self._send({"type": "connection_ack"})
+        self._start(self._ping(), "ping")
+        if self._principal is not None:
+            self._start(self._watch_session(self._principal), "session")
+
+    async def _subscribe(self, message: Subscribe) -> None:
+        if not self._is_acknowledged:
+            raise Closing(4401, "Unauthorized")
+        if message.id in self._running:
+            raise Closing(4409, f"Subscriber for {message.id} already exists")
+        limit = self._limits.max_subscriptions_per_socket
+        if len(self._running) >= limit:
+            full = refusal(f"At most {limit} operations at once on one websocket.", "LIMIT_EXCEEDED", limit=limit)
+            await self._send_error(message.id, [full])
+            return
+        self._running[message.id] = self._start(self._run(message), f"operation {message.id}")
+
+    # ── operations ──
+
+    async def _run(self, message: Subscribe) -> None:
+        try:
+            await self._execute(message)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client must hear that the operation has ended
+            await self._end(
+                message.id, [present(GraphQLError("", original_error=error), has_suggestions=self._has_suggestions)]
+            )
+        finally:
+            # The id may belong to another operation by now.
+            if self._running.get(message.id) is asyncio.current_task():
+                del self._running[message.id]
+
+    async def _execute(self, message: Subscribe) -> None:
+        too_long = refuse_long(message.query, self._limits)
+        if too_long is not None:
+            await self._end(message.id, [too_long])
+            return
+        stream = await self.schema.stream(
+            message.query,
+            variable_values=message.variables,
+            # A context of its own: loaders belong to an operation, and rights are those of this moment.
+            context_value=Context(self._services, self._principal, address=self.context.address),
+            operation_name=message.operation_name,
+            operation_extensions=message.extensions,
+        )
+        async with aclosing(stream):
+            async for result in stream:
+                errors = _ending(result)
+                if errors is not None:
+                    await self._end(message.id, errors)
+                    return
+                await self._send({"id": message.id, "type": "next", "payload": _payload(result)})
+        await self._end(message.id, None)
+
+    async def _end(self, id_: str, errors: Sequence[GraphQLError] | None) -> None:
+        # First the id is free again, then the client hears of it and may reuse it at once.
+        if self._running.get(id_) is not asyncio.current_task():
+            return
+        del self._running[id_]
+        if errors is None:
+            await self._send({"id": id_, "type": "complete"})
+        else:
+            await self._send_error(id_, errors)
+
+    async def _send_error(self, id_: str, errors: Sequence[GraphQLError]) -> None:
+        await self._send({"id": id_, "type": "error", "payload": [error.formatted for error in errors]})
+
+    # ── watching over the socket ──
+
+    async def _expect_init(self) -> None:
+        await asyncio.sleep(self._limits.init_timeout_s)
+        if not self._is_init_received:
+            await self._close(4408, "Connection initialisation timeout")
+
+    async def _ping(self) -> None:
+        interval = self._limits.ping_interval_s
+        while True:
+            await asyncio.sleep(interval)
+            if not self._was_heard:
+                await self._close(4408, "No answer to a ping")
+                return
+            self._was_heard = False
+            try:
+                # A peer that does not read blocks the sending.
+                async with asyncio.timeout(interval):
+                    await self._send({"type": "ping"})
+            except TimeoutError:
+                await self._close(4408, "Nothing is read")
+                return
+
+    async def _watch_session(self, principal: Principal) -> None:
+        """Close when the token expires or its session ends; end the operations when the caller's rights change."""
+        while True:
+            left = (principal.expires_at - datetime.now(UTC)).total_seconds() + _GRACE_S
+            await asyncio.sleep(max(0.0, min(left, self._limits.session_check_s)))
+            try:
+                fresh = await find_caller(self._services, self._token) if left > 0 else None
+            except DatabaseUnavailable:
+                continue
+            if fresh is None:
+                await self._close(4403, "The session has ended")
+                return
+            if fresh.roles != principal.roles:
+                await self._end_all(refusal("Your rights have changed; subscribe again.", "FORBIDDEN"))
+            self._principal = principal = fresh
+
+    async def _end_all(self, error: GraphQLError) -> None:
+        for id_, task in list(self._running.items()):
+            del self._running[id_]
+            task.cancel()
+            await self._send_error(id_, [error])
+
+    # ── sending, closing, tasks ──
+
+    async def _send(self, message: Mapping[str, object]) -> None:
+        if self._is_closing:
+            raise WebSocketDisconnected
+        try:
+            await self.websocket.send_json(message)
+        except RuntimeError:
+            # The server's way to say that a close frame has been sent already.
+            raise WebSocketDisconnected from None
+
+    async def _close(self, code: int, reason: str) -> None:
+        if self._is_closing:
+            return
+        self._is_closing = True
+        short = reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
+        with suppress(TimeoutError, RuntimeError, OSError):
+            # A peer that does not read cannot be told.
+            async with asyncio.timeout(_CLEAN_UP_S):
+                await self.websocket.close(code, short)
+        if asyncio.current_task() is not self._reader:
+            self._reader.cancel()
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(_quietly(work), name=f"websocket {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _clean_up(self) -> None:
+        self._is_closing = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            # An operation whose `finally` never ends must not keep the socket's task, nor the server, from ending.
+            _, stuck = await asyncio.wait(set(self._tasks), timeout=_CLEAN_UP_S)
+            for task in stuck:
+                _log.warning("%s did not end within %s s of its cancellation", task.get_name(), _CLEAN_UP_S)
+
+
+async def _quietly(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except WebSocketDisconnected:
+        pass
+    except Exception:  # noqa: BLE001 - nobody awaits these tasks, so nobody else would tell
+        _log.exception("A task of a websocket failed")
+
+
+def _ending(result: object) -> list[GraphQLError] | None:
+    """Return the errors that end an operation; None for a result that is one of its results."""
+    if not isinstance(result, ExecutionResult):
+        return [refusal("Incremental delivery is not possible over graphql-transport-ws.", "BAD_REQUEST")]
+    errors = result.errors or []
+    if isinstance(result, PreExecutionError):
+        return errors
+    # What a stream raises between its events has no path; a field that fails inside an event has one.
+    has_failed = result.data is None and errors and all(error.path is None for error in errors)
+    return errors if has_failed else None
+
+
+def _payload(result: Any) -> dict[str, object]:
+    payload: dict[str, object] = {"data": result.data}
+    if result.errors:
+        payload["errors"] = [error.formatted for error in result.errors]
+    if result.extensions:
+        payload["extensions"] = result.extensions
+    return payload

@@ -1,0 +1,103 @@
+"""Pages of ordered lists by keyset: a cursor is the place of a row in the order, so it survives inserts and deletes."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from uuid import UUID
+
+import orjson
+from sqlalchemy import ColumnElement, Row, Select, tuple_
+
+from domain.errors import CursorInvalid
+from domain.ports.paging import Page, PageRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+Item = TypeVar("Item")
+
+_MAX_CURSOR = 4_096
+
+
+def encode_cursor(values: Sequence[str | int | UUID]) -> str:
+    """Return the keyset of a row as an opaque text."""
+    # asyncpg's UUIDs are a subclass, which orjson does not know.
+    plain = [str(value) if isinstance(value, UUID) else value for value in values]
+    return urlsafe_b64encode(orjson.dumps(plain)).rstrip(b"=").decode()
+
+
+def decode_cursor(cursor: str, types: Sequence[type[str | int | UUID]]) -> list[str | int | UUID]:
+    """Return the keyset of a cursor.
+
+    Raises:
+        CursorInvalid: it was not made by `encode_cursor` for an order of these types.
+    """
+    if len(cursor) > _MAX_CURSOR:
+        raise CursorInvalid
+    try:
+        values: object = orjson.loads(urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)))
+        if not isinstance(values, list):
+            raise CursorInvalid
+        listed = cast("list[object]", values)
+        return [_typed(value, kind) for value, kind in zip(listed, types, strict=True)]
+    except ValueError:
+        raise CursorInvalid from None
+
+
+def _typed(value: object, kind: type[str | int | UUID]) -> str | int | UUID:
+    if kind is UUID and isinstance(value, str):
+        return UUID(value)
+    if kind is int and type(value) is int:
+        return value
+    # PostgreSQL stores no NUL; orjson refuses lone surrogates by itself.
+    if kind is str and isinstance(value, str) and "\0" not in value:
+        return value
+    raise CursorInvalid
+
+
+async def read_page(
+    connection: AsyncConnection,
+    statement: Select[Any],
+    keys: Sequence[tuple[ColumnElement[Any], type[str | int | UUID]]],
+    request: PageRequest,
+    make: Callable[[Row[Any]], Item],
+    *,
+    is_descending: bool = False,
+) -> Page[Item]:
+    """Read one page of `statement` in the order of `keys`, which must be unique together and selected by it.
+
+    Args:
+        connection: an open transaction.
+        statement: without order and limit.
+        keys: the columns of the order with their types, the last one unique.
+        request: which part.
+        make: turns a row into an item.
+        is_descending: whether the list runs from the largest key to the smallest.
+
+    Raises:
+        CursorInvalid: a cursor of another list, or none at all.
+    """
+    columns = [column for column, _ in keys]
+    types = [kind for _, kind in keys]
+    place = tuple_(*columns)
+    if request.after is not None:
+        bound = tuple_(*decode_cursor(request.after, types))
+        statement = statement.where(place < bound if is_descending else place > bound)
+    if request.before is not None:
+        bound = tuple_(*decode_cursor(request.before, types))
+        statement = statement.where(place > bound if is_descending else place < bound)
+    order = [column.desc() if is_descending is not request.is_backward else column.asc() for column in columns]
+    rows = (await connection.execute(statement.order_by(*order).limit(request.limit + 1))).all()
+    has_more = len(rows) > request.limit
+    rows = rows[: request.limit]
+    if request.is_backward:
+        rows = rows[::-1]
+    return Page(
+        items=[make(row) for row in rows],
+        cursors=[encode_cursor([row._mapping[column] for column in columns]) for row in rows],  # noqa: SLF001 - SQLAlchemy's public name
+        has_next=has_more if not request.is_backward else request.before is not None,
+        has_previous=has_more if request.is_backward else request.after is not None,
+    )

@@ -1,0 +1,75 @@
+"""Hears the wake-ups of other processes over one LISTEN connection; what it misses, a catch-up makes good."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from domain.errors import DatabaseUnavailable, SetupFault
+from persistence.append_statement import CHANNEL, COMMAND_CHANNEL
+from persistence.database import close_direct
+
+if TYPE_CHECKING:
+    from domain.ports.runs import LogListener
+    from persistence.database import Database, DirectConnection
+
+_RETRY_S: Final = 0.5
+_CHECK_S: Final = 5.0
+_HEX: Final = 32
+
+_TROUBLES: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    DatabaseUnavailable,
+    SetupFault,
+    OSError,
+    TimeoutError,
+)
+
+_log = structlog.get_logger(__name__)
+
+
+class PostgresListener:
+    """Tells a listener which runs others appended to, and which have commands."""
+
+    def __init__(self, database: Database, sender: str, listener: LogListener) -> None:
+        self._database = database
+        self._sender = sender
+        self._listener = listener
+
+    async def run(self) -> None:
+        """Listen until cancelled; connect again when the connection is lost, then let everybody look."""
+        while True:
+            connection: DirectConnection | None = None
+            try:
+                connection = await self._database.open_direct()
+                await connection.add_listener(CHANNEL, self._appended)
+                await connection.add_listener(COMMAND_CHANNEL, self._commanded)
+                self._listener.woken([])
+                self._listener.commanded([])
+                while not connection.is_closed():
+                    await asyncio.sleep(_CHECK_S)
+                    await connection.execute("SELECT 1", timeout=_CHECK_S)
+            except _TROUBLES as error:
+                _log.warning("listener.connection_lost", error=type(error).__name__)
+            finally:
+                if connection is not None:
+                    await close_direct(connection)
+            await asyncio.sleep(_RETRY_S)
+
+    def _appended(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        sender, _, names = str(payload).partition(":")
+        if sender != self._sender:
+            self._listener.woken(_ids(names))
+
+    def _commanded(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        self._listener.commanded(_ids(str(payload)))
+
+
+def _ids(names: str) -> list[UUID]:
+    return [UUID(names[place : place + _HEX]) for place in range(0, len(names) - len(names) % _HEX, _HEX)]

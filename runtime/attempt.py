@@ -1,0 +1,125 @@
+"""What a node sees while one attempt of it runs: the `NodeContext` of both engines."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from domain.errors import DatabaseUnavailable
+from domain.run import NO_USAGE, DeltaChannel, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from domain.ids import RunId, WorkspaceId
+    from domain.ports.outbound import ChatModel, Credential, HttpClient
+    from runtime.deltas import DeltaStream
+
+
+Answer = TypeVar("Answer")
+_ASK_AGAIN_S: Final = 0.5
+
+
+class NodeServices(Protocol):
+    """What the process offers to the nodes of all runs."""
+
+    @property
+    def http(self) -> HttpClient:
+        """Outbound HTTP behind the guard."""
+        ...
+
+    async def chat(self, workspace_id: WorkspaceId, connection: str | None) -> ChatModel:
+        """Return the model API of a connection.
+
+        Raises:
+            NodeFault: `UNKNOWN_CONNECTION`, or `NO_MODEL` where none is configured.
+        """
+        ...
+
+    async def credential(self, workspace_id: WorkspaceId, connection: str) -> Credential:
+        """Return what an HTTP_AUTH connection adds to requests.
+
+        Raises:
+            NodeFault: `UNKNOWN_CONNECTION`.
+        """
+        ...
+
+    async def secrets(self, workspace_id: WorkspaceId, names: frozenset[str]) -> Mapping[str, str]:
+        """Return the values of secrets.
+
+        Raises:
+            NodeFault: `UNKNOWN_SECRET`.
+        """
+        ...
+
+
+class NodeAttempt:
+    """One attempt of one node; implements `domain.kinds.NodeContext`."""
+
+    __slots__ = ("_deltas", "_idle", "_idle_s", "_services", "_workspace_id", "idempotency_key", "usage")
+
+    def __init__(
+        self,
+        services: NodeServices,
+        workspace_id: WorkspaceId,
+        idempotency_key: str,
+        deltas: DeltaStream | None,
+    ) -> None:
+        self._services = services
+        self._workspace_id = workspace_id
+        self._deltas = deltas
+        self._idle: asyncio.Timeout | None = None
+        self._idle_s = 0.0
+        self.idempotency_key = idempotency_key
+        self.usage: Usage = NO_USAGE
+
+    @property
+    def http(self) -> HttpClient:
+        """Outbound HTTP behind the guard."""
+        return self._services.http
+
+    async def chat(self, connection: str | None) -> ChatModel:
+        """Return the model API of the named connection, or of the default."""
+        return await _patiently(lambda: self._services.chat(self._workspace_id, connection))
+
+    async def credential(self, connection: str) -> Credential:
+        """Return what the named connection adds to requests."""
+        return await _patiently(lambda: self._services.credential(self._workspace_id, connection))
+
+    async def secrets(self, names: frozenset[str]) -> Mapping[str, str]:
+        """Return the values of the workspace's secrets."""
+        return await _patiently(lambda: self._services.secrets(self._workspace_id, names))
+
+    async def emit(self, text: str, channel: DeltaChannel = DeltaChannel.TEXT) -> None:
+        """Stream a piece of text."""
+        self.progress()
+        if self._deltas is not None:
+            await self._deltas.write(text, channel)
+
+    def progress(self) -> None:
+        """Restart the idle timeout."""
+        if self._idle is not None and not self._idle.expired():
+            self._idle.reschedule(asyncio.get_running_loop().time() + self._idle_s)
+
+    def used(self, usage: Usage) -> None:
+        """Remember what has been used so far."""
+        self.usage = usage
+
+    def restart_idle(self, timeout: asyncio.Timeout, idle_s: float) -> None:
+        """Let `progress` restart this timeout."""
+        self._idle = timeout
+        self._idle_s = idle_s
+
+
+async def _patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Ask until the database answers: that it is away is no failure of a node. The node's timeouts bound the wait."""
+    while True:
+        try:
+            return await ask()
+        except DatabaseUnavailable:
+            await asyncio.sleep(_ASK_AGAIN_S)
+
+
+def idempotency_key(run_id: RunId, node_key: str, item_index: int | None) -> str:
+    """Return what all attempts of a node (and item) of a run have in common."""
+    return f"{run_id}/{node_key}/{'-' if item_index is None else item_index}"

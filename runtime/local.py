@@ -1,0 +1,270 @@
+"""LocalEngine: executes runs in this process, durably; claims them, takes over those of dead processes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from domain.errors import AnabranchError, DatabaseUnavailable
+from domain.events import RunFailed
+from domain.ports.runs import Group
+from domain.run import Failure
+from runtime.compiled import CompiledRun, compile_run
+from runtime.local_run import LocalRun
+from runtime.tasks import task_group
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+    from uuid import UUID
+
+    from domain.events import LoggedEvent
+    from domain.ids import ExecutorId, GraphId
+    from domain.ports.runs import ClaimedRun, RunCommand, RunLog, RunQueue
+    from domain.workflow import Definition
+    from runtime.attempt import NodeServices
+    from runtime.registry import Registry
+
+_MAX_COMPILED: Final = 500
+_RESTART_GRACE_S: Final = 5.0
+"""After a restart of PostgreSQL every executor has this long to take its lock again."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLimits:
+    """How an engine works; times in seconds."""
+
+    max_concurrent_runs: int = 1_000
+    poll_s: float = 0.2
+    takeover_probe_s: float = 1.0
+    max_recoveries: int = 10
+    cancel_grace_s: float = 5.0
+
+
+class LocalEngine:
+    """The runs of this process. `open` is its life; `submit`, `look` and `lost` are called from the event loop."""
+
+    def __init__(  # noqa: PLR0917 -- the composition root names them all
+        self,
+        executor: ExecutorId,
+        queue: RunQueue,
+        log: RunLog,
+        services: NodeServices,
+        registry: Registry,
+        definition_of: Callable[[GraphId], Awaitable[Definition]],
+        limits: EngineLimits,
+    ) -> None:
+        self.executor = executor
+        self.log = log
+        self.services = services
+        self.max_recoveries = limits.max_recoveries
+        self.cancel_grace_s = limits.cancel_grace_s
+        self._queue = queue
+        self._registry = registry
+        self._definition_of = definition_of
+        self._limits = limits
+        self._runs: dict[UUID, LocalRun] = {}
+        self._compiled: OrderedDict[UUID, CompiledRun] = OrderedDict()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._look = asyncio.Event()
+        self._suspects: dict[ExecutorId, float] = {}
+        self._is_open = False
+        self._has_orphans = False
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another run may be claimed."""
+        return self._is_open and len(self._runs) < self._limits.max_concurrent_runs
+
+    @property
+    def _room(self) -> int:
+        return max(self._limits.max_concurrent_runs - len(self._runs), 0)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the engine executes runs."""
+        return self._is_open
+
+    @property
+    def run_count(self) -> int:
+        """Runs in memory."""
+        return len(self._runs)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[LocalEngine]:
+        """Execute runs until the block ends; then hand them over: their state is in the log."""
+        async with task_group() as tasks:
+            self._tasks = tasks
+            self._is_open = True
+            sweeper = tasks.create_task(self._sweep(), name="engine sweep")
+            try:
+                yield self
+            finally:
+                self._is_open = False
+                sweeper.cancel()
+                for run in list(self._runs.values()):
+                    run.drop()
+
+    # ── called by others ──
+
+    async def submit(self, claimed: ClaimedRun) -> None:
+        """Begin a run that was claimed when it was inserted."""
+        await self._enter(claimed, (), is_new=True)
+
+    def look(self) -> None:
+        """Look for commands and queued runs now instead of at the next poll."""
+        self._look.set()
+
+    def lost(self) -> None:
+        """Stop everything: the lease could not be kept, so others may have taken the runs."""
+        _log.error("engine.lease_lost", runs=len(self._runs))
+        for run in list(self._runs.values()):
+            run.drop()
+        self._has_orphans = True
+
+    def holds(self, run_id: UUID) -> bool:
+        """Whether the run is in this process's memory."""
+        return run_id in self._runs
+
+    # ── called by its runs ──
+
+    def spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        """Run a node's work as a task of the engine."""
+        if self._tasks is None:
+            work.close()
+            raise RuntimeError("the engine is not open")
+        return self._tasks.create_task(work, name=name)
+
+    def left(self, run_id: UUID, run: LocalRun) -> None:
+        """Forget a run, unless another lease of it has taken its place."""
+        if self._runs.get(run_id) is run:
+            if len(self._runs) >= self._limits.max_concurrent_runs:
+                self._look.set()  # others may be waiting for this room
+            del self._runs[run_id]
+
+    # ── its own life ──
+
+    async def _enter(self, claimed: ClaimedRun, commands: Sequence[RunCommand], *, is_new: bool) -> None:
+        try:
+            compiled = await self._compile(claimed.graph_id)
+            log: Sequence[LoggedEvent] = [] if is_new else await self._queue.log_of(claimed.id)
+        except DatabaseUnavailable:
+            # Claimed but not begun: the sweep takes the run up again when the database answers.
+            _log.warning("engine.run_deferred", run=str(claimed.id))
+            self._has_orphans = True
+            return
+        except AnabranchError as error:
+            self._refuse(claimed, error.message)
+            return
+        except Exception as error:  # noqa: BLE001 -- one unreadable run must not end all the others
+            _log.exception("engine.run_unreadable", run=str(claimed.id))
+            self._refuse(claimed, f"The run's graph or log cannot be read ({type(error).__name__}).")
+            return
+        if not self._is_open:
+            return  # closed meanwhile: whoever takes the runs over begins it
+        present = self._runs.get(claimed.id)
+        if present is not None:
+            if present.epoch >= claimed.epoch:
+                return
+            present.drop()
+        run = self._runs[claimed.id] = LocalRun(claimed, compiled, self)
+        if len(log) > 1:
+            run.recover(log, commands)
+        else:
+            run.start(commands)
+
+    def _refuse(self, claimed: ClaimedRun, reason: str) -> None:
+        """Fail a run that cannot be executed here, such as one with a kind that is not installed."""
+        _log.error("engine.run_unusable", run=str(claimed.id), reason=reason)
+        failed = RunFailed(Failure("UNUSABLE_GRAPH", reason))
+
+        def ignore(_group: Group, _answer: object) -> None:
+            """Nobody waits for this end."""
+
+        self.log.append(Group(claimed.id, claimed.epoch, datetime.now(UTC), [failed], ignore, ignore))
+
+    async def _compile(self, graph_id: GraphId) -> CompiledRun:
+        compiled = self._compiled.get(graph_id)
+        if compiled is None:
+            compiled = compile_run(await self._definition_of(graph_id), self._registry)
+            self._compiled[graph_id] = compiled
+            if len(self._compiled) > _MAX_COMPILED:
+                self._compiled.popitem(last=False)
+        else:
+            self._compiled.move_to_end(graph_id)
+        return compiled
+
+    async def _sweep(self) -> None:
+        """Claim, obey and take over, at every poll and whenever told to look."""
+        probed_at = float("-inf")
+        while True:
+            self._look.clear()
+            try:
+                if self._runs:
+                    await self._obey()
+                if self._has_orphans:
+                    await self._adopt()
+                await self._claim()
+                if time.monotonic() - probed_at >= self._limits.takeover_probe_s:
+                    probed_at = time.monotonic()
+                    await self._take_over()
+            except DatabaseUnavailable:
+                self._suspects.clear()
+                self._has_orphans = True  # a claim may have been stored although its answer was lost
+            except Exception:  # noqa: BLE001 -- whatever one look meets, the runs in memory go on and the next look follows
+                _log.exception("engine.sweep_failed")
+            try:
+                async with asyncio.timeout(self._limits.poll_s):
+                    await self._look.wait()
+            except TimeoutError:
+                continue
+
+    async def _obey(self) -> None:
+        commands = await self._queue.pending_commands(self.executor)
+        for run_id, of_run in commands.items():
+            run = self._runs.get(run_id)
+            if run is not None:
+                run.obey(of_run)
+
+    async def _claim(self) -> None:
+        if self._room:
+            await self._enter_all(await self._queue.claim(self.executor, self._room), is_new=True)
+
+    async def _adopt(self) -> None:
+        """Take up runs that are this executor's by the database but not in its memory."""
+        room = self._room
+        orphans = await self._queue.take_over(self.executor, self.executor, room, tuple(self._runs))
+        self._has_orphans = len(orphans) == room
+        await self._enter_all(orphans, is_new=False)
+
+    async def _take_over(self) -> None:
+        """Take the runs of executors whose lock was free in two probes, or whose lease has run out."""
+        dead = await self._queue.dead_executors(self.executor, _RESTART_GRACE_S)
+        now = time.monotonic()
+        self._suspects = {executor: self._suspects.get(executor, now) for executor in dead}
+        for executor, is_expired in dead.items():
+            if not is_expired and now - self._suspects[executor] < self._limits.takeover_probe_s * 0.9:
+                continue
+            room = self._room
+            taken = await self._queue.take_over(self.executor, executor, room)
+            if taken:
+                _log.warning("engine.took_over", runs=len(taken), executor=str(executor))
+            await self._enter_all(taken, is_new=False)
+            if len(taken) < room:
+                await self._queue.forget(executor)
+
+    async def _enter_all(self, claimed: Sequence[ClaimedRun], *, is_new: bool) -> None:
+        if not claimed:
+            return
+        # A run that was cancelled while it waited must not begin with work.
+        commands = await self._queue.pending_commands(self.executor)
+        for run in claimed:
+            await self._enter(run, commands.get(run.id, ()), is_new=is_new)

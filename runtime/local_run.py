@@ -1,0 +1,399 @@
+"""One run in the memory of one process: the asyncio shell around `domain.schedule`.
+
+Order: an end is folded into the state, what follows from it is decided and folded too, and all of that is appended as
+one group; effects (running nodes, arming timers) begin when the group is stored. So a completed node is durable before
+its successors run, and NodeStarted is durable before its node runs, at one commit for each node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from domain.errors import AnabranchError, Fenced, NodeFault
+from domain.events import (
+    TERMINAL,
+    Event,
+    NodeCanceled,
+    NodeFailed,
+    NodeOutputDelta,
+    NodeRetrying,
+    NodeSkipped,
+    NodeStarted,
+    NodeSucceeded,
+    RunCanceled,
+    RunCrashed,
+    RunFailed,
+    RunRecovered,
+    RunStarted,
+    RunSucceeded,
+)
+from domain.json_codec import encode
+from domain.ports.runs import Group
+from domain.run import Failure, RunStatus, SkipReason
+from domain.schedule import (
+    Command,
+    Finish,
+    SkipNode,
+    StartNode,
+    State,
+    StopNode,
+    begin,
+    deadline,
+    decide,
+    evolve,
+    expire,
+    give_up,
+    settle_failure,
+    wake,
+)
+from runtime.attempt import NodeAttempt, NodeServices, idempotency_key
+from runtime.deltas import DeltaStream
+from runtime.execute import Failed, Succeeded, execute_node, execute_pure, is_wanted
+from runtime.run_commands import Asked
+from runtime.run_values import RunValues
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+    from uuid import UUID
+
+    from domain.events import LoggedEvent
+    from domain.ports.runs import ClaimedRun, RunCommand, RunLog
+    from runtime.compiled import CompiledRun
+
+_log = structlog.get_logger(__name__)
+
+
+class Host(Protocol):
+    """What a run needs of its engine."""
+
+    log: RunLog
+    services: NodeServices
+    max_recoveries: int
+    cancel_grace_s: float
+
+    def spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        """Run a node's work as a task that the engine owns."""
+        ...
+
+    def left(self, run_id: UUID, run: LocalRun) -> None:
+        """Forget a run that has ended or is somebody else's."""
+        ...
+
+
+@dataclass(slots=True)
+class Work:
+    """An attempt in flight."""
+
+    attempt: NodeAttempt
+    stream: DeltaStream
+    execution: int
+    task: asyncio.Task[None] | None = None
+
+
+class LocalRun:
+    """A run that this process executes."""
+
+    def __init__(self, claimed: ClaimedRun, compiled: CompiledRun, host: Host) -> None:
+        self.id = claimed.id
+        self._workspace_id = claimed.workspace_id
+        self.epoch = claimed.epoch
+        self._compiled = compiled
+        self._host = host
+        self._state: State = begin(compiled.plan)
+        self._at = claimed.created_at
+        self._values = RunValues(claimed, compiled)
+        self._works: dict[int, Work] = {}
+        self._timers: dict[int | None, asyncio.TimerHandle] = {}
+        self._stopping: set[int] = set()
+        self._asked = Asked()
+        self._is_over = False
+        self._is_failing = False
+        self._pure = NodeAttempt(host.services, claimed.workspace_id, "", None)
+
+    # ── what the engine asks for ──
+
+    def start(self, commands: Sequence[RunCommand] = ()) -> None:
+        """Begin a run that never began to work; what was asked of it meanwhile is done before anything else."""
+        asked, ids = self._asked.take(commands)
+        self._advance([RunStarted(), *asked], commands=ids)
+
+    def recover(self, log: Sequence[LoggedEvent], commands: Sequence[RunCommand] = ()) -> None:
+        """Go on from the stored log of a run whose executor is gone."""
+        for logged in log:
+            evolve(self._state, logged.event, logged.at)
+            self._at = logged.at
+            event = logged.event
+            if isinstance(event, NodeSucceeded) or (isinstance(event, NodeFailed) and event.ports == ("out",)):
+                self._values.keep(event.node_key, event.output or b"null")
+        if not self._state.is_started:
+            self.start(commands)
+            return
+        restarted = [self._compiled.plan.nodes[index].key for index in self._state.running]
+        recovered = RunRecovered(self._state.recoveries + 1, restarted)
+        if self._state.idle_recoveries >= self._host.max_recoveries:
+            self._crash(recovered)
+            return
+        asked, ids = self._asked.take(commands)
+        self._advance([recovered, *asked], commands=ids)
+        for index, at in self._state.retrying.items():
+            self._arm(index, at)
+        self._arm_run_timeout()
+
+    def obey(self, commands: Sequence[RunCommand]) -> None:
+        """Turn commands into events, in their order."""
+        asked, ids = self._asked.take(commands)
+        if asked and not self._is_over:
+            self._advance(asked, commands=ids)
+
+    def drop(self) -> None:
+        """Throw the run's state away without another word to the log: it is somebody else's, or the process stops."""
+        self._is_over = True
+        for timer in self._timers.values():
+            timer.cancel()
+        for work in self._works.values():
+            work.stream.close()
+            if work.task is not None:
+                work.task.cancel()
+        self._host.left(self.id, self)
+
+    # ── deciding ──
+
+    def _advance(self, events: list[Event], *, commands: tuple[UUID, ...] = ()) -> None:
+        """Fold events, decide and fold what follows until nothing does, and append all as one group."""
+        at = self._now()
+        for event in events:
+            evolve(self._state, event, at)
+        while not self._is_over:
+            answers = [event for command in decide(self._state) for event in self._answer(command, at)]
+            if not answers:
+                break
+            events.extend(answers)
+        if events:
+            self._append(events, at, commands)
+
+    def _answer(self, command: Command, at: datetime) -> list[Event]:
+        """Return the event that answers a command, already folded; nothing where the answer has to be waited for."""
+        match command:
+            case StartNode(index, execution):
+                event: Event = self._started_or_skipped(index, execution)
+            case SkipNode(index, reason):
+                event = NodeSkipped(self._compiled.plan.nodes[index].key, None, 0, reason)
+            case Finish(status):
+                self._is_over = True
+                return [self._end(status, at)]
+            case _:
+                canceled = self._stop(command.index)
+                if canceled is None:
+                    return []
+                event = canceled
+        evolve(self._state, event, at)
+        return [event]
+
+    def _started_or_skipped(self, index: int, execution: int) -> NodeStarted | NodeSkipped:
+        node = self._compiled.nodes[index]
+        if execution == 1 and node.when is not None and not is_wanted(node, self._values.scope(self._state, index)):
+            return NodeSkipped(node.key, None, 0, SkipReason.CONDITION_FALSE)
+        return NodeStarted(node.key, None, execution)
+
+    def _end(self, status: RunStatus, at: datetime) -> Event:
+        state = self._state
+        if status is RunStatus.CANCELED:
+            return RunCanceled(state.usage)
+        if status is RunStatus.FAILED:
+            return RunFailed(state.failure or Failure("INTERNAL_ERROR", "The run failed."), state.usage)
+        try:
+            output = self._compiled.run_output(self._values.scope(self._state, None))
+        except NodeFault as fault:
+            return RunFailed(Failure(fault.code, fault.message), state.usage)
+        return RunSucceeded(_ms(at - (state.started_at or at)), state.usage, output)
+
+    def _crash(self, recovered: RunRecovered) -> None:
+        at = self._now()
+        evolve(self._state, recovered, at)
+        give_up(self._state)
+        stops = [command for command in decide(self._state) if isinstance(command, StopNode)]
+        ends = [event for command in stops for event in self._answer(command, at)]
+        times = self._state.idle_recoveries
+        text = f"The run lost its process {times} times without any node succeeding in between."
+        self._is_over = True
+        self._append([recovered, *ends, RunCrashed(Failure("CRASHED", text), self._state.usage)], at, ())
+
+    # ── appending, and what begins when a group is stored ──
+
+    def _append(self, events: list[Event], at: datetime, commands: tuple[UUID, ...]) -> None:
+        self._host.log.append(Group(self.id, self.epoch, at, events, self._stored, self._refused, commands))
+
+    def _stored(self, group: Group, _base: int) -> None:
+        ends: list[Event] = []
+        for event in group.events:
+            if isinstance(event, NodeOutputDelta):
+                self._delta_stored(event)
+            elif isinstance(event, TERMINAL):
+                self.drop()
+            elif not self._is_over:
+                end = self._take_effect(event)
+                if end is not None:
+                    ends.append(end)
+        if ends:
+            self._advance(ends)
+
+    def _take_effect(self, event: Event) -> Event | None:
+        """Do what an event that is durable now was logged for; return the end of a node that needed no waiting."""
+        if isinstance(event, NodeStarted):
+            return self._begin(self._compiled.plan.index[event.node_key], event.execution)
+        if isinstance(event, NodeRetrying):
+            self._arm(self._compiled.plan.index[event.node_key], event.next_attempt_at)
+        elif isinstance(event, RunStarted):
+            self._arm_run_timeout()
+        return None
+
+    def _delta_stored(self, delta: NodeOutputDelta) -> None:
+        work = self._works.get(self._compiled.plan.index[delta.node_key])
+        if work is not None and work.execution == delta.execution:
+            work.stream.stored(delta)
+
+    def _refused(self, _group: Group, error: AnabranchError) -> None:
+        if isinstance(error, Fenced):
+            _log.warning("run.fenced", run=str(self.id))
+            self.drop()
+        else:
+            # The encoder lets nothing through that PostgreSQL refuses; should it ever, this run alone fails.
+            self._fail(Failure("INVALID_OUTPUT", error.message))
+
+    def _fail(self, failure: Failure) -> None:
+        """End the run outside of its schedule, with an event that nothing can be wrong with."""
+        if not self._is_failing:
+            self._is_failing = True
+            self._append([RunFailed(failure)], self._now(), ())
+        self.drop()
+
+    # ── a node's work ──
+
+    def _begin(self, index: int, execution: int) -> Event | None:
+        """Run a node; return its end at once where there is nothing to wait for."""
+        node = self._compiled.nodes[index]
+        key = node.key
+        if index in self._stopping:
+            return NodeCanceled(key, None, execution)
+        if node.kind.is_pure:
+            return self._end_of(
+                index, execution, execute_pure(node, self._values.scope(self._state, index), self._pure)
+            )
+        stream = DeltaStream(key, None, execution, self._send_delta)
+        repeats = idempotency_key(self.id, key, None)
+        work = Work(NodeAttempt(self._host.services, self._workspace_id, repeats, stream), stream, execution)
+        self._works[index] = work
+        work.task = self._host.spawn(self._work(index, work), f"node {key}")
+        return None
+
+    async def _work(self, index: int, work: Work) -> None:
+        node, limit = self._compiled.nodes[index], deadline(self._state, index)
+        time_left_s = None if limit is None else max((limit - datetime.now(UTC)).total_seconds(), 0.0)
+        outcome = await execute_node(node, self._values.scope(self._state, index), work.attempt, time_left_s)
+        if self._is_over or self._works.get(index) is not work:
+            return
+        try:
+            self._advance_after(index, self._end_of(index, work.execution, outcome))
+        except Exception:  # noqa: BLE001 -- a fault of ours in one run must not end the runs of all
+            _log.exception("run.fault", run=str(self.id), node=node.key)
+            self._fail(Failure("INTERNAL_ERROR", "The run's own bookkeeping failed."))
+
+    def _end_of(self, index: int, execution: int, outcome: Succeeded | Failed) -> Event:
+        if isinstance(outcome, Succeeded):
+            return self._succeeded(index, execution, outcome)
+        return self._failed(index, outcome)
+
+    def _advance_after(self, index: int, end: Event) -> None:
+        work = self._works.pop(index, None)
+        deltas: list[Event] = [] if work is None else [*work.stream.close()]
+        self._advance([*deltas, end])
+
+    def _succeeded(self, index: int, execution: int, outcome: Succeeded) -> NodeSucceeded:
+        key = self._compiled.plan.nodes[index].key
+        self._values.keep(key, outcome.output)
+        first = self._state.nodes[index].first_started_at or self._at
+        duration_ms = max(_ms(self._now() - first), 0)
+        return NodeSucceeded(
+            key, None, execution, outcome.ports, duration_ms, outcome.usage, outcome.output, outcome.input
+        )
+
+    def _failed(self, index: int, outcome: Failed) -> NodeRetrying | NodeFailed:
+        event = settle_failure(self._state, index, outcome.fault, random.random(), self._now())
+        event.input, event.usage = outcome.input, outcome.usage
+        if isinstance(event, NodeFailed) and event.ports == ("out",):
+            event.output = encode(self._compiled.plan.nodes[index].node.on_error.default_output)
+            self._values.keep(event.node_key, event.output)
+        return event
+
+    def _send_delta(self, delta: NodeOutputDelta) -> None:
+        if not self._is_over:
+            self._append([delta], self._now(), ())
+
+    # ── stopping ──
+
+    def _stop(self, index: int) -> NodeCanceled | None:
+        """Stop a node; return its end at once where nothing is at work for it."""
+        if index in self._stopping and index in self._state.running:
+            return None
+        work = self._works.get(index)
+        if work is None and index in self._state.running:
+            self._stopping.add(index)  # its NodeStarted is on its way to the log: stopped as soon as it is stored
+            return None
+        timer = self._timers.pop(index, None)
+        if timer is not None:
+            timer.cancel()
+        if work is None or work.task is None:
+            return NodeCanceled(self._compiled.plan.nodes[index].key, None, self._state.nodes[index].execution)
+        self._stopping.add(index)
+        work.task.cancel()
+        work.task.add_done_callback(lambda _: self._stopped(index, work))
+        loop = asyncio.get_running_loop()
+        self._timers[index] = loop.call_later(self._host.cancel_grace_s, self._abandon, index, work)
+        return None
+
+    def _stopped(self, index: int, work: Work) -> None:
+        """Log the end of a cancelled attempt, unless it came to an end of its own in that moment."""
+        if self._works.get(index) is work and not self._is_over:
+            key = self._compiled.plan.nodes[index].key
+            self._advance_after(index, NodeCanceled(key, None, work.execution, work.attempt.usage))
+
+    def _abandon(self, index: int, work: Work) -> None:
+        if self._works.get(index) is work and not self._is_over:
+            _log.error("node.ignores_cancellation", run=str(self.id), node=self._compiled.plan.nodes[index].key)
+            self._stopped(index, work)
+
+    # ── time ──
+
+    def _arm(self, index: int, at: datetime) -> None:
+        delay_s = max((at - datetime.now(UTC)).total_seconds(), 0.0)
+        self._timers[index] = asyncio.get_running_loop().call_later(delay_s, self._woken, index)
+
+    def _woken(self, index: int) -> None:
+        self._timers.pop(index, None)
+        wake(self._state, index)
+        self._advance([])
+
+    def _arm_run_timeout(self) -> None:
+        timeout_ms, started_at = self._compiled.plan.settings.timeout_ms, self._state.started_at
+        if timeout_ms is not None and started_at is not None and not self._is_over:
+            left_s = (started_at + timedelta(milliseconds=timeout_ms) - datetime.now(UTC)).total_seconds()
+            self._timers[None] = asyncio.get_running_loop().call_later(max(left_s, 0.0), self._expired)
+
+    def _expired(self) -> None:
+        expire(self._state)
+        self._advance([])
+
+    def _now(self) -> datetime:
+        """Return the time, never earlier than the run's last event."""
+        self._at = max(self._at, datetime.now(UTC))
+        return self._at
+
+
+def _ms(span: timedelta) -> int:
+    return int(span.total_seconds() * 1_000)

@@ -1,0 +1,260 @@
+"""Following runs: the log after a cursor, then live, without gap or repeat; the log itself is the buffer.
+
+A follower registers first, reads the backlog, then takes what is published, dropping what it has sent already. Its buffer
+is bounded: one that overflows is emptied and the follower reads from the log when its client drains. All followers of a
+run in this process share one read when another process appends to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from domain.errors import DatabaseUnavailable
+from domain.events import TERMINAL, LoggedEvent, NodeOutputDelta
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+    from uuid import UUID
+
+    from domain.ids import RunId, WorkspaceId
+    from domain.ports.runs import Group, RunReader
+    from domain.run import Run
+
+_BUFFERED_EVENTS: Final = 256
+_PAGE: Final = 500
+_POLL_S: Final = 1.0
+"""How often a follower looks by itself, should a wake-up have been lost."""
+_CHANGE_INTERVAL_S: Final = 0.25
+_MAX_CHANGED: Final = 10_000
+
+_log = structlog.get_logger(__name__)
+
+
+class _Follower:
+    """One client's place in one run: what was published and not yet taken, within bounds."""
+
+    __slots__ = ("buffer", "is_behind", "wake")
+
+    def __init__(self) -> None:
+        self.buffer: deque[LoggedEvent] = deque()
+        self.is_behind = True
+        self.wake = asyncio.Event()
+
+    def publish(self, events: Sequence[LoggedEvent]) -> None:
+        if not self.is_behind:
+            self.buffer.extend(events)
+            if len(self.buffer) > _BUFFERED_EVENTS:
+                self.buffer.clear()
+                self.is_behind = True
+        self.wake.set()
+
+    def fall_behind(self) -> None:
+        self.is_behind = True
+        self.wake.set()
+
+
+class _Watcher:
+    """One client's list of runs: which have changed since it looked."""
+
+    __slots__ = ("changed", "is_behind", "unfinished", "wake")
+
+    def __init__(self) -> None:
+        self.changed: dict[UUID, None] = {}
+        self.unfinished: dict[UUID, None] = {}
+        """Told runs that had not ended: when something was missed, they are looked at again."""
+        self.is_behind = False
+        self.wake = asyncio.Event()
+
+    def touch(self, run_ids: Sequence[UUID]) -> None:
+        self.changed.update(dict.fromkeys(run_ids))
+        if len(self.changed) > _MAX_CHANGED or not run_ids:
+            self.is_behind = True
+        while len(self.changed) > _MAX_CHANGED:
+            del self.changed[next(iter(self.changed))]
+        self.wake.set()
+
+    def told(self, run: Run) -> Run:
+        if run.status.is_finished:
+            self.unfinished.pop(run.id, None)
+        elif len(self.unfinished) < _MAX_CHANGED:
+            self.unfinished[run.id] = None
+        return run
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A run with followers; `version` counts what they were told of it."""
+
+    followers: dict[_Follower, None] = field(default_factory=dict[_Follower, None])
+    version: int = 0
+
+
+class Progress:
+    """Who follows which run in this process; hears of the events of runs."""
+
+    def __init__(self, reader: RunReader) -> None:
+        self._reader = reader
+        self._watched: dict[UUID, _Watched] = {}
+        self._watchers: dict[_Watcher, None] = {}
+        self._reads: dict[tuple[UUID, int], tuple[asyncio.Future[Sequence[LoggedEvent]], int]] = {}
+
+    @property
+    def follower_count(self) -> int:
+        """Open followers of runs."""
+        return sum(len(watched.followers) for watched in self._watched.values())
+
+    # ── what wakes followers ──
+
+    def stored(self, group: Group, base: int) -> None:
+        """Publish a group that this process has just committed."""
+        watched = self._watched.get(group.run_id)
+        if watched is not None:
+            watched.version += 1
+            events = [
+                LoggedEvent(group.run_id, seq, group.at, event) for seq, event in enumerate(group.events, base + 1)
+            ]
+            for follower in watched.followers:
+                follower.publish(events)
+        if self._watchers and not isinstance(group.events[-1], NodeOutputDelta):
+            for watcher in self._watchers:
+                watcher.touch([group.run_id])
+
+    def woken(self, run_ids: Sequence[UUID]) -> None:
+        """Let the followers of these runs read; empty = all."""
+        for run_id in run_ids or list(self._watched):
+            watched = self._watched.get(run_id)
+            if watched is not None:
+                watched.version += 1
+                for follower in watched.followers:
+                    follower.fall_behind()
+        for watcher in self._watchers:
+            watcher.touch(run_ids)
+
+    # ── following ──
+
+    async def follow(self, run_id: RunId, after: int = 0) -> AsyncGenerator[LoggedEvent]:
+        """Yield the events of a run behind seq `after`, then new ones as they are stored; ends after the last.
+
+        Whether the caller may see the run, and whether the cursor is one of its, is the caller's business.
+        """
+        follower = _Follower()
+        watched = self._watched.setdefault(run_id, _Watched())
+        watched.followers[follower] = None
+        try:
+            async with aclosing(self._events(run_id, after, follower)) as events:
+                async for event in events:
+                    yield event
+                    if isinstance(event.event, TERMINAL):
+                        return
+        finally:
+            del watched.followers[follower]
+            if not watched.followers:
+                del self._watched[run_id]
+
+    async def _events(self, run_id: RunId, after: int, follower: _Follower) -> AsyncGenerator[LoggedEvent]:
+        while True:
+            if follower.is_behind:
+                # Cleared before the read: what is stored from now on is published into the buffer, or read, or both.
+                follower.is_behind = False
+                follower.buffer.clear()
+                page, is_fresh = await self._read(run_id, after)
+                for event in page:
+                    after = event.seq
+                    yield event
+                if len(page) == _PAGE or not is_fresh:
+                    follower.is_behind = True
+                    continue
+            while follower.buffer and not follower.is_behind:
+                event = follower.buffer.popleft()
+                if event.seq > after + 1:
+                    follower.is_behind = True  # something was stored by another process in between
+                elif event.seq == after + 1:
+                    after = event.seq
+                    yield event
+            if not follower.is_behind:
+                await self._wait(follower)
+
+    async def _wait(self, follower: _Follower) -> None:
+        follower.wake.clear()
+        try:
+            async with asyncio.timeout(_POLL_S):
+                await follower.wake.wait()
+        except TimeoutError:
+            follower.is_behind = True
+
+    async def _read(self, run_id: RunId, after: int) -> tuple[Sequence[LoggedEvent], bool]:
+        """Read a page once for all followers that stand at the same place.
+
+        Also return whether the page holds all that was told before: a read that somebody else began may be older.
+        """
+        key, version = (run_id, after), self._watched[run_id].version
+        while (running := self._reads.get(key)) is not None:
+            shared, begun_at = running
+            await asyncio.wait([shared])
+            if not shared.cancelled():
+                return shared.result(), begun_at == version
+        shared: asyncio.Future[Sequence[LoggedEvent]] = asyncio.get_running_loop().create_future()
+        self._reads[key] = shared, version
+        try:
+            page = await self._read_when_possible(run_id, after)
+            shared.set_result(page)
+            return page, True
+        finally:
+            shared.cancel()  # without effect on one that has its result
+            del self._reads[key]
+
+    async def _read_when_possible(self, run_id: RunId, after: int) -> Sequence[LoggedEvent]:
+        while True:
+            try:
+                return await self._reader.events_after(run_id, after, _PAGE)
+            except DatabaseUnavailable:
+                _log.warning("progress.database_away")
+                await asyncio.sleep(_POLL_S)
+
+    # ── lists ──
+
+    async def changes(self, workspace_id: WorkspaceId) -> AsyncGenerator[Run]:
+        """Yield the unfinished runs of a workspace (100 at most), then each run that was made or changed.
+
+        A run is told at most four times a second; its last state always is.
+        """
+        watcher = _Watcher()
+        self._watchers[watcher] = None
+        try:
+            for run in await self._reader.unfinished(workspace_id, 100):
+                yield watcher.told(run)
+            while True:
+                await asyncio.sleep(_CHANGE_INTERVAL_S)
+                if not watcher.changed and not watcher.is_behind:
+                    await self._await_change(watcher)
+                changed, watcher.changed = list(watcher.changed), {}
+                for run in await self._changed(workspace_id, changed, watcher):
+                    yield watcher.told(run)
+        finally:
+            del self._watchers[watcher]
+
+    async def _await_change(self, watcher: _Watcher) -> None:
+        watcher.wake.clear()
+        await watcher.wake.wait()
+
+    async def _changed(self, workspace_id: WorkspaceId, changed: list[UUID], watcher: _Watcher) -> Sequence[Run]:
+        is_behind, watcher.is_behind = watcher.is_behind, False
+        if is_behind:
+            changed = list(dict.fromkeys((*changed, *watcher.unfinished)))
+        try:
+            runs = list(await self._reader.find_many(frozenset({workspace_id}), changed))
+            if is_behind:
+                known = {run.id for run in runs}
+                unfinished = await self._reader.unfinished(workspace_id, 100)
+                runs += [run for run in unfinished if run.id not in known]
+        except DatabaseUnavailable:
+            watcher.touch(changed)
+            watcher.is_behind = is_behind
+            return []
+        return runs

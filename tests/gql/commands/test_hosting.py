@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gql import cli
+from gql.commands.loopback import Told, address_of, on_loopback
+from runtime.settings import LlmSettings, OutboundSettings, Settings
+from tests.support.logs import logs_as_before
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["logs_as_before"]
+
+
+def ended(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.usefixtures("logs_as_before")
+@pytest.mark.parametrize("command", ["serve", "migrate"])
+def test_a_database_that_does_not_answer_is_one_sentence(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    where = "postgresql://nobody@127.0.0.1:9/none"
+    status = ended(command, "--database-url", where, *(["--port", "0"] if command == "serve" else []))
+    told = capsys.readouterr()
+    assert status == 1
+    assert told.err.startswith("The database does not answer: ")
+    assert told.err.count("\n") == 1
+    assert "listens" not in told.out
+
+
+@pytest.mark.usefixtures("logs_as_before")
+def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert ended("dev", "--port", str(port), "--data-dir", str(tmp_path)) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith(f"Cannot listen on 127.0.0.1 port {port}: ")
+    assert told.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [], "nothing was started"
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80"),
+        ("0.0.0.0", "http://127.0.0.1:80"),  # noqa: S104 -- translated
+        ("::", "http://[::1]:80"),
+        ("::1", "http://[::1]:80"),
+        ("example.com", "http://example.com:80"),
+    ],
+)
+def test_the_address_is_one_that_can_be_connected_to(host: str, url: str) -> None:
+    assert address_of(host, 80) == url
+
+
+def test_on_loopback_nothing_of_the_outside_is_used_and_nodes_reach_the_server_itself_alone() -> None:
+    settings = Settings().model_copy(
+        update={"host": "0.0.0.0", "outbound": OutboundSettings(allowed=("10.0.0.1:80",))}  # noqa: S104 -- replaced
+    )
+    local = on_loopback(settings, 4321)
+    assert (local.host, local.port, local.database_url) == ("127.0.0.1", 4321, None)
+    assert local.outbound.allowed == ("10.0.0.1:80", "127.0.0.1:4321")
+    assert local.is_loopback
+
+
+def test_the_demo_tells_its_server_all_but_keys(tmp_path: Path) -> None:
+    plain = Settings().model_copy(update={"data_dir": tmp_path})
+    llm = LlmSettings.model_validate({"base_url": "http://127.0.0.1:1/v1", "model": "m", "api_key": "secret-key"})
+    local = on_loopback(plain, 4321).model_copy(update={"llm": llm})
+    told = Told.of(local, 7).model_dump_json()
+    assert "secret-key" not in told
+    received = Told.model_validate_json(told)
+    assert received.listener == 7
+    child = received.settings(Settings())
+    assert (child.port, child.data_dir, child.outbound) == (4321, tmp_path, local.outbound)
+    assert (child.llm.base_url, child.llm.model, child.is_development) == ("http://127.0.0.1:1/v1", "m", True)

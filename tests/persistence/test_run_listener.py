@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from domain.events import RunStarted
+from persistence.run_listener import PostgresListener
+from tests.support.engines import bare_world, writing
+from tests.support.groups import Answers
+from tests.support.kinds import graph
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from domain.ports.runs import Group
+    from persistence.database import Database
+
+
+class Ears:
+    """Remembers what it hears."""
+
+    def __init__(self) -> None:
+        self.appended: set[UUID] = set()
+        self.commands: set[UUID] = set()
+        self.look_count = 0
+        self.heard = asyncio.Event()
+
+    def stored(self, group: Group, base: int) -> None:
+        """Own commits are told by the log itself."""
+        raise AssertionError
+
+    def woken(self, run_ids: Sequence[UUID]) -> None:
+        """Hear of appends."""
+        self.look_count += not run_ids
+        self.appended.update(run_ids)
+        self.heard.set()
+
+    def commanded(self, run_ids: Sequence[UUID]) -> None:
+        """Hear of commands."""
+        self.commands.update(run_ids)
+        self.heard.set()
+
+    async def until(
+        self, *, looks: int = 1, appended: set[UUID] | None = None, commands: set[UUID] | None = None
+    ) -> None:
+        """Wait until all of this was heard."""
+        async with asyncio.timeout(20):
+            while (
+                self.look_count < looks
+                or not (appended or set()) <= self.appended
+                or not (commands or set()) <= self.commands
+            ):
+                self.heard.clear()
+                await self.heard.wait()
+
+
+async def test_other_processes_are_told_which_runs_were_appended_to_and_which_have_commands(database: Database) -> None:
+    w = bare_world(database)
+    place = await w.add(graph("a"))
+    runs = [await w.owned(place) for _ in range(3)]
+    async with writing(w):
+        answers = Answers(w.log)
+        other, own = Ears(), Ears()
+        listening = [
+            asyncio.create_task(PostgresListener(database, "somebody else", other).run()),
+            asyncio.create_task(PostgresListener(database, str(w.executor), own).run()),
+        ]
+        try:
+            await asyncio.gather(other.until(), own.until())
+            answers.append(runs[0], RunStarted())
+            answers.append(runs[1], RunStarted())
+            await answers.drained()
+            await w.queue.add_command(runs[2], "cancel", "cancel", {})
+            await asyncio.gather(other.until(appended=set(runs[:2]), commands={runs[2]}), own.until(commands={runs[2]}))
+            assert other.appended == set(runs[:2])
+            assert own.appended == set(), "an executor knows of its own appends"
+        finally:
+            for task in listening:
+                task.cancel()
+            await asyncio.gather(*listening, return_exceptions=True)

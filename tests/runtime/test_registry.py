@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.configs import compile_config, config_schema, output_schema
+from domain.errors import SetupFault
+from domain.kinds import Config, NodeKind
+from runtime import registry
+from runtime.nodes import transform
+from runtime.registry import BUILT_IN, Registry, load_registry
+
+TESTS = Path(__file__).parent
+EXAMPLES: dict[str, Any] = {
+    "LLM_CALL": {"prompt": "x", "temperature": 0.5, "messages": [], "stop": ["a"], "responseFormat": "JSON"},
+    "HTTP_REQUEST": {
+        "url": "http://x",
+        "headers": [{"name": "a", "value": "b"}],
+        "body": {"json": {"a": [1]}},
+        "method": "POST",
+    },
+    "TRANSFORM": {"fields": [{"name": "a", "value": {"b": 1}}]},
+}
+
+
+@pytest.mark.parametrize("kind", BUILT_IN, ids=lambda kind: kind.kind)
+class TestEveryKind:
+    def test_has_a_test_file_named_after_it(self, kind: NodeKind) -> None:
+        assert (TESTS / "nodes" / f"test_{kind.kind.lower()}.py").is_file()
+
+    def test_describes_itself_its_fields_its_output_and_its_codes(self, kind: NodeKind) -> None:
+        assert kind.title
+        assert kind.description
+        for model in (kind.config, kind.output, *kind.nested):
+            if model is not None:
+                assert model.__doc__
+                missing = [name for name, field in model.model_fields.items() if not field.description]
+                assert missing == [], f"{model.__name__} has fields without a docstring"
+        assert all(code.description for code in kind.error_codes)
+        assert len({code.code for code in kind.error_codes}) == len(kind.error_codes) <= 50
+
+    def test_names_its_nested_models(self, kind: NodeKind) -> None:
+        schema: Any = config_schema(kind)
+        models = {name for name, described in schema.get("$defs", {}).items() if described.get("type") == "object"}
+        assert {model.__name__ for model in kind.nested} == models
+
+    def test_has_a_configuration_that_comes_back_as_it_was_written(self, kind: NodeKind) -> None:
+        values = EXAMPLES[kind.kind]
+        compiled = compile_config(kind, values)
+        assert compiled.problems == ()
+        config = compiled.render({})
+        assert config.model_dump(by_alias=True, exclude_unset=True, mode="json") == values
+        again = kind.config.model_validate(config.model_dump(by_alias=True, mode="json"))
+        assert again.model_dump() == config.model_dump()
+
+    def test_has_schemas_for_editors(self, kind: NodeKind) -> None:
+        schema: Any = config_schema(kind)
+        assert schema["type"] == "object"
+        assert "x-template" in str(schema)
+        output: Any = output_schema(kind)
+        assert output["type"] == "object"
+
+
+def test_kinds_are_found_by_both_names() -> None:
+    found = Registry()
+    assert [kind.kind for kind in found] == ["LLM_CALL", "HTTP_REQUEST", "TRANSFORM"]
+    assert found.by_kind("TRANSFORM") is found.by_name("transform") is transform.KIND
+    assert found.by_kind("transform") is None
+    assert found.by_name("gone") is None
+    assert list(found.names) == ["llmCall", "httpRequest", "transform"]
+
+
+def test_two_kinds_with_one_name_are_refused() -> None:
+    with pytest.raises(SetupFault, match="TRANSFORM"):
+        Registry([transform.KIND, transform.KIND])
+
+
+class PluginConfig(Config):
+    """A plug-in's configuration."""
+
+
+async def _run(config: object, ctx: object) -> Any:
+    del config, ctx
+
+
+PLUGIN = NodeKind("PLUGIN", "plugin", "Plug-in", "Does nothing.", PluginConfig, None, _run)
+NO_KIND = "not a kind"
+
+
+@pytest.fixture
+def plugins(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
+    found: list[EntryPoint] = []
+
+    def entry_points(*, group: str) -> list[EntryPoint]:
+        assert group == "anabranch.node_kinds"
+        return found
+
+    monkeypatch.setattr(registry, "entry_points", entry_points)
+    return found
+
+
+def test_installed_plug_ins_bring_their_kinds(plugins: list[EntryPoint]) -> None:
+    plugins.append(EntryPoint("plugin", f"{__name__}:PLUGIN", "anabranch.node_kinds"))
+    assert load_registry().by_name("plugin") is PLUGIN
+
+
+@pytest.mark.parametrize("target", [f"{__name__}:NO_KIND", f"{__name__}:missing", "no_such_module:KIND"])
+def test_a_plug_in_that_cannot_be_loaded_is_told_in_one_sentence(plugins: list[EntryPoint], target: str) -> None:
+    plugins.append(EntryPoint("broken", target, "anabranch.node_kinds"))
+    with pytest.raises(SetupFault, match="broken"):
+        load_registry()
+
+
+def test_a_plug_in_cannot_take_the_place_of_a_built_in_kind(plugins: list[EntryPoint]) -> None:
+    plugins.append(EntryPoint("mine", "runtime.nodes.transform:KIND", "anabranch.node_kinds"))
+    with pytest.raises(SetupFault, match="TRANSFORM"):
+        load_registry()

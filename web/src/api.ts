@@ -1,0 +1,102 @@
+/** The few operations that the page itself sends. */
+
+import type { SignedIn } from './session';
+
+interface Problem {
+  readonly message: string;
+}
+
+interface Payload {
+  readonly userErrors: readonly Problem[];
+}
+
+export interface Answer<Data> {
+  readonly data?: Data | null;
+  readonly errors?: readonly Problem[];
+}
+
+export const ENDPOINT = '/graphql';
+
+/** Post an operation to the API. */
+export async function post(body: object, accessToken: string | null, headers: HeadersInit = {}): Promise<unknown> {
+  const sent = new Headers(headers);
+  sent.set('content-type', 'application/json');
+  sent.set('accept', 'application/graphql-response+json, application/json;q=0.9');
+  if (accessToken && !sent.has('authorization')) sent.set('authorization', `Bearer ${accessToken}`);
+  const response = await fetch(ENDPOINT, { method: 'POST', headers: sent, body: JSON.stringify(body) });
+  const text = await response.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error(`The server answered ${response.status} ${response.statusText}: ${text.slice(0, 200)}`);
+  }
+}
+
+async function ask<Data>(query: string, variables: object, accessToken: string | null): Promise<Data> {
+  const answer = (await post({ query, variables }, accessToken)) as Answer<Data>;
+  const problem = answer.errors?.[0];
+  if (problem) throw new Error(problem.message);
+  if (!answer.data) throw new Error('The server answered without data.');
+  return answer.data;
+}
+
+export const SIGN_IN = `mutation SignIn($email: String!, $password: String!) {
+  signIn(input: { email: $email, password: $password }) {
+    accessToken refreshToken expiresAt userErrors { message }
+  }
+}`;
+
+export const SIGN_UP = `mutation SignUp($email: String!, $password: String!, $inviteToken: String) {
+  signUp(input: { email: $email, password: $password, inviteToken: $inviteToken }) {
+    accessToken refreshToken expiresAt userErrors { message }
+  }
+}`;
+
+export const REFRESH = `mutation Refresh($refreshToken: String!) {
+  refreshSession(input: { refreshToken: $refreshToken }) {
+    accessToken refreshToken expiresAt userErrors { message }
+  }
+}`;
+
+export const SIGN_OUT = `mutation SignOut {
+  signOut(input: { isEverywhere: false }) { endedSessionCount userErrors { message } }
+}`;
+
+export const WHO = `query Who {
+  viewer { user { name email } }
+}`;
+
+/** Sign in; throws what the server says against it. */
+export async function signIn(email: string, password: string): Promise<SignedIn> {
+  const { signIn } = await ask<{ signIn: SignedIn & Payload }>(SIGN_IN, { email, password }, null);
+  const problem = signIn.userErrors[0];
+  if (problem) throw new Error(problem.message);
+  return signIn;
+}
+
+/** Make an account and sign in; throws what the server says against it. */
+export async function signUp(email: string, password: string, inviteToken: string | null): Promise<SignedIn> {
+  const { signUp } = await ask<{ signUp: SignedIn & Payload }>(SIGN_UP, { email, password, inviteToken }, null);
+  const problem = signUp.userErrors[0];
+  if (problem) throw new Error(problem.message);
+  return signUp;
+}
+
+/** Trade a refresh token for new tokens; null if the server does not take it any more. */
+export async function refresh(refreshToken: string): Promise<SignedIn | null> {
+  const { refreshSession } = await ask<{ refreshSession: SignedIn & Payload }>(REFRESH, { refreshToken }, null);
+  return refreshSession.userErrors.length > 0 ? null : refreshSession;
+}
+
+export async function signOut(accessToken: string): Promise<void> {
+  await ask(SIGN_OUT, {}, accessToken);
+}
+
+/** The name of whoever the token belongs to; null if it is not valid (any more). */
+export async function whoIs(accessToken: string): Promise<string | null> {
+  const answer = (await post({ query: WHO }, accessToken)) as Answer<{
+    viewer: { user: { name: string; email: string | null } } | null;
+  }>;
+  const user = answer.data?.viewer?.user;
+  return user ? (user.email ?? user.name) : null;
+}
