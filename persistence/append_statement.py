@@ -5,7 +5,7 @@ runs whose row was advanced, that is, whose lease is still the appender's. There
 leave gaps in `seq`; a repeated key fails the statement and the appender takes the batch apart.
 
 Rows travel as JSON text, not as arrays: payloads are JSON already and are kept as written, and the driver takes eight
-times longer to encode arrays (measured: docs/adr/0004-the-append-travels-as-json.md).
+times longer to encode arrays (measured: docs/adr/0005-the-append-travels-as-json.md).
 """
 
 from __future__ import annotations

@@ -130,6 +130,10 @@ class LocalEngine:
             run.drop()
         self._has_orphans = True
 
+    def missed(self) -> None:
+        """Look for runs that are this executor's by the database alone: the answer to a claim was lost."""
+        self._has_orphans = True
+
     def holds(self, run_id: UUID) -> bool:
         """Whether the run is in this process's memory."""
         return run_id in self._runs

@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 from domain.errors import (
     Conflict,
     CursorInvalid,
+    DatabaseUnavailable,
     Forbidden,
     GraphHasProblems,
     InvalidInput,
@@ -119,7 +120,11 @@ class RunService:
             labels=tuple(labels),
         )
         executor = self._engine.executor if self._engine.has_room else None
-        claimed = await self._queue.add(run, executor)
+        try:
+            claimed = await self._queue.add(run, executor)
+        except DatabaseUnavailable:
+            self._engine.missed()  # it may have been stored all the same
+            raise
         if executor is None:
             self._engine.look()
         else:

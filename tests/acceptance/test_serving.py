@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -47,8 +48,16 @@ def anabranch(environment: dict[str, str]) -> Command:
 @contextlib.contextmanager
 def server(environment: dict[str, str], *arguments: str, last_line: str) -> Generator[list[str]]:
     """Run a server until the block ends, then stop it as Ctrl-C does; gives its lines up to the one that is named."""
+    # Whoever started these tests in the background may have had SIGINT ignored, which children inherit.
+    hear = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(  # noqa: S603 -- ours
-        [*PROGRAM, *arguments], env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*PROGRAM, *arguments],
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear,  # noqa: PLW1509 -- nothing else runs in this process
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -283,7 +284,16 @@ def test_interrupting_a_watch_is_status_130_and_leaves_the_run_alone(api: FakeAp
     seen = subprocess.PIPE
     environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path), "ANABRANCH_API_KEY": "first"}
     command = [sys.executable, "-m", "gql.cli", "watch", RUN, "--url", api.url, "--data-dir", str(tmp_path)]
-    with subprocess.Popen(command, stdout=seen, stderr=seen, env=environment, cwd=ROOT) as process:  # noqa: S603
+    # Whoever started these tests in the background may have had SIGINT ignored, which children inherit.
+    hear = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(  # noqa: S603
+        command,
+        stdout=seen,
+        stderr=seen,
+        env=environment,
+        cwd=ROOT,
+        preexec_fn=hear,  # noqa: PLW1509
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         first = process.stdout.readline()

@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 from domain.errors import (
     Conflict,
     CursorInvalid,
+    DatabaseUnavailable,
     Forbidden,
     GraphHasProblems,
     InvalidInput,
@@ -144,6 +145,25 @@ async def test_what_cannot_be_started_is_refused_and_leaves_nothing(database: Da
                 await runs.start(actor, fine, {"q": 1}, [label])
         assert await runs.count(actor, None, RunQuery()) == 0
         run = await runs.start(actor, warned, None)
+        assert names(await followed(runs, actor, run.id))[-1] == "RunSucceeded"
+
+
+async def test_a_run_whose_insertion_was_not_answered_is_executed_all_the_same(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(database, script()) as w:
+        runs, shelf, actor = await service(w)
+        workflow_id = await shelf.add(graph("a"))
+        add = w.queue.add
+
+        async def answered_badly(*arguments: Any) -> Any:
+            await add(*arguments)
+            raise DatabaseUnavailable
+
+        monkeypatch.setattr(w.queue, "add", answered_badly)
+        with pytest.raises(DatabaseUnavailable):
+            await runs.start(actor, workflow_id, None)
+        (run,) = (await runs.page(actor, None, RunQuery(), PageRequest(9))).items
         assert names(await followed(runs, actor, run.id))[-1] == "RunSucceeded"
 
 
