@@ -37,7 +37,11 @@ if TYPE_CHECKING:
     from persistence.database import Database
 
 ROUNDS = int(os.environ.get("ANABRANCH_TEST_ROUNDS", "20"))
-LAYERS, WIDTH = 12, 5
+LAYERS, WIDTH, TAIL = 11, 5, 5
+KEYS = [
+    *(f"n{layer}_{place}" for layer in range(LAYERS) for place in range(WIDTH)),
+    *(f"t{place}" for place in range(TAIL)),
+]
 SABOTAGE = os.environ.get("ANABRANCH_TEST_SABOTAGE", "")
 
 
@@ -76,17 +80,18 @@ async def endpoint() -> AsyncGenerator[Endpoint]:
 
 
 def graph(url: str) -> dict[str, Any]:
-    nodes: list[dict[str, Any]] = []
+    """Return layers that cross, and a tail: so the last start is the last event before the run can end."""
+    config = {"method": "POST", "url": f"{url}/{{{{ run.id }}}}/"}
+    nodes = [{"key": key, "config": {"httpRequest": {**config, "url": config["url"] + key}}} for key in KEYS]
     edges: list[dict[str, Any]] = []
-    for layer in range(LAYERS):
+    for layer in range(1, LAYERS):
         for place in range(WIDTH):
-            config = {"httpRequest": {"method": "POST", "url": f"{url}/{{{{ run.id }}}}/n{layer}_{place}"}}
-            nodes.append({"key": f"n{layer}_{place}", "config": config})
-            if layer:
-                edges += [
-                    {"source": f"n{layer - 1}_{place}", "target": f"n{layer}_{place}"},
-                    {"source": f"n{layer - 1}_{(place + 1) % WIDTH}", "target": f"n{layer}_{place}"},
-                ]
+            edges += [
+                {"source": f"n{layer - 1}_{before}", "target": f"n{layer}_{place}"}
+                for before in (place, (place + 1) % WIDTH)
+            ]
+    edges += [{"source": f"n{LAYERS - 1}_{place}", "target": "t0"} for place in range(WIDTH)]
+    edges += [{"source": f"t{place - 1}", "target": f"t{place}"} for place in range(1, TAIL)]
     return {"nodes": nodes, "edges": edges}
 
 
@@ -150,7 +155,7 @@ async def test_a_run_survives_the_death_of_its_process_at_any_event(
             workflow = await caller.create(name="Sixty", graph=graph(gates.url), settings=settings)
             # RunQueued, RunStarted, 60 starts, 60 ends, RunSucceeded; the last two are one commit, so who sees the last
             # NodeSucceeded sees a run that has ended: the latest event at which a kill can interrupt is the last start.
-            last = 3 + 2 * LAYERS * WIDTH - 2
+            last = 3 + 2 * len(KEYS) - 2
             for round_ in range(ROUNDS):
                 k = draw.randint(2, last)
                 with capsys.disabled():
@@ -207,7 +212,7 @@ def check(log: list[dict[str, Any]], run_id: str, gates: Endpoint) -> None:
     assert types["RunStarted"] == 1
     assert log[-1]["__typename"] == "RunSucceeded"
     succeeded = Counter(event["nodeKey"] for event in log if event["__typename"] == "NodeSucceeded")
-    assert succeeded == {f"n{layer}_{place}": 1 for layer in range(LAYERS) for place in range(WIDTH)}
+    assert succeeded == dict.fromkeys(KEYS, 1)
     assert types["NodeFailed"] == types["NodeRetrying"] == 0
     # A node that was cut off ran again, and said so with the same key.
     assert all(len(keys) == 1 for (run, _), keys in gates.keys.items() if run == run_id)

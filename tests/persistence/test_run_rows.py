@@ -113,7 +113,7 @@ def dressed(event: Event, chance: random.Random) -> list[Event]:
     """Give an event of the schedule what an engine adds to it: payloads, usage, deltas before it."""
     before: list[Event] = []
     if isinstance(event, NodeSucceeded | NodeFailed | NodeRetrying | NodeCanceled):
-        if event.execution and chance.random() < 0.3:
+        if not isinstance(event, NodeCanceled) and chance.random() < 0.3:
             text = "é😀"[: chance.randint(1, 2)]
             before.append(NodeOutputDelta(event.node_key, None, event.execution, DeltaChannel.TEXT, text, 0))
         if chance.random() < 0.5:

@@ -337,6 +337,21 @@ async def test_an_engine_that_lost_its_lease_takes_its_runs_up_again_when_the_da
         check_exact(events, nodes=1)
 
 
+async def test_a_claim_whose_answer_was_lost_is_found_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(database, script(), limits=FAST) as w:
+        claim = w.queue.claim
+
+        async def answered_badly(*arguments: Any) -> Any:
+            if await claim(*arguments):
+                raise DatabaseUnavailable
+            return []
+
+        monkeypatch.setattr(w.queue, "claim", answered_badly)
+        check_exact(await w.run(graph("a b", "a>b")), nodes=2)
+
+
 # ── PostgreSQL away ──
 
 

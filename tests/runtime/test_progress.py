@@ -47,14 +47,15 @@ class Stored:
         self.progress = Progress(self)  # pyright: ignore[reportArgumentType] -- only reads of Progress are answered
 
     async def events_after(self, run_id: RunId, after: int, limit: int) -> Sequence[LoggedEvent]:
-        """Read a page, as it was when the read began."""
+        """Read a page, as it was in the midst of the read."""
         assert run_id == self.run_id
         self.read_count += 1
         if self.failures:
             self.failures -= 1
             raise DatabaseUnavailable
+        await asyncio.sleep(self.latency_s / 2)
         page = self.log[after : after + limit]
-        await asyncio.sleep(self.latency_s)
+        await asyncio.sleep(self.latency_s / 2)
         return page
 
     async def find_many(self, within: frozenset[WorkspaceId], run_ids: Sequence[UUID]) -> Sequence[Run]:
@@ -143,7 +144,7 @@ def test_what_is_published_while_somebody_elses_read_runs_comes_without_waiting_
         stored = Stored(latency_s=0.1)
         stored.write(RunQueued())
         first = asyncio.create_task(stored.followed())
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.07)
         stored.write(RunSucceeded(1))  # not in the page that the first one reads, nor published to the second
         second = asyncio.create_task(stored.followed())
         assert await first == await second == [1, 2]
