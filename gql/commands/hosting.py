@@ -12,6 +12,7 @@ from gql.client.session import ApiClient
 from gql.commands import developer
 from gql.commands.loopback import HOST, address_of, on_loopback, with_model
 from gql.logs import configure_logs
+from runtime.memory import tune_collector
 
 if TYPE_CHECKING:
     import socket
@@ -35,6 +36,7 @@ async def host(settings: Settings, listener: socket.socket, announce: Announce) 
     """
     configure_logs()
     app = await asyncio.to_thread(create_app, settings)  # reads files, and takes seconds
+    tune_collector()
     started = asyncio.Event()
 
     async def announce_later() -> None:
