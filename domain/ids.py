@@ -17,6 +17,11 @@ RunId = NewType("RunId", UUID)
 ExecutorId = NewType("ExecutorId", UUID)
 SecretId = NewType("SecretId", UUID)
 ConnectionId = NewType("ConnectionId", UUID)
+CollectionId = NewType("CollectionId", UUID)
+DocumentId = NewType("DocumentId", UUID)
+ChunkId = NewType("ChunkId", UUID)
+DataTableId = NewType("DataTableId", UUID)
+DataRowId = NewType("DataRowId", UUID)
 NodeKey = NewType("NodeKey", str)
 
 
@@ -30,6 +35,11 @@ class Prefix(StrEnum):
     NODE_RUN = "noderun"
     SECRET = "secret"  # noqa: S105 -- a prefix of ids, no password
     CONNECTION = "conn"
+    COLLECTION = "col"
+    DOCUMENT = "doc"
+    CHUNK = "chunk"
+    DATA_TABLE = "table"
+    DATA_ROW = "row"
 
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
