@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from domain.ports.runs import RunLog
     from runtime.attempt import NodeAttempt, NodeServices
     from runtime.deltas import DeltaStream
-    from runtime.local_run import LocalRun
 
 
 class Host(Protocol):
@@ -28,7 +27,7 @@ class Host(Protocol):
         """Run a node's work as a task that the engine owns."""
         ...
 
-    def left(self, run_id: UUID, run: LocalRun) -> None:
+    def left(self, run_id: UUID, run: object) -> None:
         """Forget a run that has ended or is somebody else's."""
         ...
 
