@@ -8,7 +8,7 @@ from sqlalchemy import any_, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Uuid
 
-from domain.errors import Conflict
+from domain.errors import Conflict, DatabaseUnavailable
 from persistence.chunk_writes import add_chunks, advance, hold, tell
 from persistence.collection_rows import (
     DOCUMENT_COLUMNS,
@@ -48,7 +48,7 @@ _CUT: Final = text("UPDATE documents SET generation = :generation WHERE id = ANY
 _DROP: Final = text("""
 DELETE FROM chunks WHERE id IN (
   SELECT chunks.id FROM collections JOIN chunks ON chunks.collection_id = collections.id
-   WHERE chunks.generation < collections.generation LIMIT :limit)
+   WHERE chunks.generation < collections.generation LIMIT :limit FOR UPDATE OF chunks SKIP LOCKED)
 """)
 
 
@@ -148,8 +148,9 @@ class PostgresRebuild:
             InvalidInput: vectors of another length, or not finite.
             NotFound: the collection is gone.
             Conflict: the rebuild is finished already.
+            DatabaseUnavailable: the rebuild is lost with its connection.
         """
-        target = self.target
+        target = self._held_target()
         for place, (_, pieces, vectors) in enumerate(documents):
             if pieces:
                 check_vectors(vectors, target.dimension, ["documents", str(place)], count=len(pieces))
@@ -167,8 +168,9 @@ class PostgresRebuild:
         Raises:
             NotFound: the collection is gone.
             Conflict: the rebuild is finished already.
+            DatabaseUnavailable: the rebuild is lost with its connection.
         """
-        target = self.target
+        target = self._held_target()
         async with self._database.connection() as connection:
             held = await _begun(connection, self._collection)
             is_pending = select(documents.c.id).where(
@@ -196,6 +198,12 @@ class PostgresRebuild:
             await advance(connection, target.id, held.last_seq + 1)
         await drop_old_generations(self._database)
         return True
+
+    def _held_target(self) -> Collection:
+        if self._connection is None or self._connection.is_closed():
+            # Another process may have it by now. It could do no harm: a document is written once in a generation.
+            raise DatabaseUnavailable("The connection that held the rebuild is lost.")
+        return self.target
 
     async def _still_pending(self, connection: AsyncConnection, given: Sequence[Document]) -> frozenset[UUID]:
         """Return which of the documents are as they were read, and not in the new generation yet."""

@@ -101,10 +101,11 @@ class LiveIndexes:
         """Write snapshots of what has changed much, as far as there is time."""
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                for collection_id, held in self._held.items():
+                for collection_id, held in list(self._held.items()):
                     await self._save(collection_id, held, _FEW)
-        except TimeoutError:
-            _log.warning("vectors.snapshots_unfinished")
+        except OSError as error:
+            # Out of time, or of space: what is not written is read from rows next time.
+            _log.warning("vectors.snapshots_unfinished", error=repr(error))
 
     async def _follow(self, collection_id: CollectionId, held: _Held, standing: Standing) -> FaissIndex:
         index = held.index if held.origin == standing.origin else None

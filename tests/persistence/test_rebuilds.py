@@ -8,13 +8,14 @@ import pytest
 from sqlalchemy import func, select
 
 from domain.collections import Chunking, EmbedderSpec, NewDocument
-from domain.errors import Conflict, InvalidInput
+from domain.errors import Conflict, DatabaseUnavailable, InvalidInput
 from domain.filters import read_filter
 from domain.ports.collections import PreparedDocument
 from domain.ports.paging import PageRequest
 from persistence.collections import PostgresCollections, open_vectors
 from persistence.tables import chunks
 from tests.support.vectors import DIMENSION, found_keys, make_collection, many, prepared, random_vectors
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -150,4 +151,20 @@ async def test_vectors_of_another_length_are_refused_in_a_rebuild(
         with pytest.raises(InvalidInput, match="have 8 numbers"):
             await work.save([(document, ["a"], ONE.reshape(1, -1))])
         assert len(await work.pending(10)) == 6
+    assert await chunks_by_generation(database) == {1: 6}
+
+
+async def test_a_rebuild_that_lost_its_lock_writes_no_more(
+    database: Database, store: PostgresCollections, tales: Collection
+) -> None:
+    begun = await store.begin_rebuild(tales, NEW, NEW_DIMENSION, SHORT)
+    async with store.rebuild(begun) as work:
+        documents = await work.pending(10)
+        assert work._connection is not None
+        work._connection.terminate()
+        await until(lambda: work._connection is None or work._connection.is_closed())
+        with pytest.raises(DatabaseUnavailable):
+            await work.save([cut_anew(document) for document in documents])
+        with pytest.raises(DatabaseUnavailable):
+            await work.finish()
     assert await chunks_by_generation(database) == {1: 6}

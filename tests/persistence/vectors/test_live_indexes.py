@@ -36,11 +36,16 @@ async def filled(database: Database, store: PostgresCollections, count: int) -> 
     return collection
 
 
-async def written(database: Database, directory: Path, count: int = 1_200) -> tuple[Collection, Path, list[str]]:
-    """Return a collection with a snapshot, and what a query finds in it."""
+async def searched(database: Database, directory: Path, count: int) -> tuple[Collection, list[str]]:
+    """Open, fill, search and close; return what a query finds."""
     async with open_vectors(database, directory) as store:
         collection = await filled(database, store, count)
-        keys = await found_keys(store, collection, QUERY, 10)
+        return collection, await found_keys(store, collection, QUERY, 10)
+
+
+async def written(database: Database, directory: Path, count: int = 1_200) -> tuple[Collection, Path, list[str]]:
+    """Return a collection with a snapshot, and what a query finds in it."""
+    collection, keys = await searched(database, directory, count)
     [path] = await files(directory)
     return collection, path, keys
 
@@ -172,3 +177,16 @@ async def test_a_search_with_a_collection_from_before_a_rebuild_says_so(database
             assert await work.finish()
         with pytest.raises(Conflict, match="3 numbers"):
             await found_keys(store, collection, QUERY, 5)
+
+
+async def test_a_disk_that_is_full_costs_a_snapshot_and_nothing_else(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("persistence.vectors.snapshots.os.fsync", full)
+    with capture_logs() as logs:
+        _, keys = await searched(database, tmp_path, 1_200)
+    assert [log["event"] for log in logs if log["log_level"] == "warning"] == ["vectors.snapshots_unfinished"]
+    assert (await files(tmp_path), len(keys)) == ([], 10)
