@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 from domain.connections import ChatSettings
 from domain.errors import DatabaseUnavailable, SetupFault
 from domain.ids import ExecutorId
+from persistence.collections import open_vectors
 from persistence.connections import PostgresConnections
 from persistence.database import open_database
 from persistence.embedded import embedded_postgres
@@ -26,6 +27,8 @@ from persistence.run_log import PostgresRunLog
 from persistence.run_queue import PostgresRunQueue
 from persistence.runs import PostgresRuns
 from persistence.secrets import PostgresSecrets
+from persistence.vectors.faiss_index import IndexOptions
+from persistence.vectors.live_indexes import VectorOptions
 from persistence.workflows import PostgresWorkflows
 from runtime.clients.http import open_http
 from runtime.clients.local_embeddings import DEFAULT_MODEL, FastembedModel, LocalEmbedder
@@ -166,6 +169,9 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             settings.runs.cancel_grace_s,
         )
         engine = LocalEngine(executor, queue, log, nodes, registry, workflows.definition, limits)
+        await stack.enter_async_context(
+            open_vectors(database, settings.data_dir / "indexes", _vector_options(settings))
+        )
         await stack.enter_async_context(_alive(settings, database, log, engine, progress))
         await stack.enter_async_context(_tasks(("rebuilds", vectors.rebuilder.run())))
         yield Services(
@@ -182,6 +188,15 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             Health(database.check, engine),
             engine,
         )
+
+
+def _vector_options(settings: Settings) -> VectorOptions:
+    vectors = settings.vectors
+    return VectorOptions(
+        IndexOptions(vectors.flat_max, vectors.hnsw_m, vectors.hnsw_ef_construction, vectors.hnsw_ef_search),
+        snapshot_after=vectors.snapshot_after,
+        max_memory_bytes=vectors.max_memory_mb * 1024**2,
+    )
 
 
 @asynccontextmanager

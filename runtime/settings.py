@@ -86,6 +86,23 @@ class RunsSettings(Group):
     """How long a cancelled node may take before it is abandoned."""
 
 
+class VectorsSettings(Group):
+    """The indexes of vector collections."""
+
+    flat_max: int = 10_000
+    """Up to how many vectors a search compares with every one; above it follows a graph of neighbours (HNSW)."""
+    hnsw_m: int = 32
+    """Neighbours of a vector in the graph; more find better and take more memory."""
+    hnsw_ef_construction: int = 40
+    """How widely neighbours are looked for when a vector is added."""
+    hnsw_ef_search: int = 64
+    """How widely a search looks; more find better and take longer."""
+    snapshot_after: int = 10_000
+    """After how many changes an index is written to disk while the server runs; when it stops, after 1,000."""
+    max_memory_mb: int = 2_048
+    """Indexes in memory; those that were not searched for the longest time make room."""
+
+
 class ApiSettings(Group):
     """Limits of the GraphQL endpoint."""
 
@@ -167,6 +184,7 @@ class Settings(BaseSettings):
     outbound: OutboundSettings = OutboundSettings()
     database: DatabaseSettings = DatabaseSettings()
     runs: RunsSettings = RunsSettings()
+    vectors: VectorsSettings = VectorsSettings()
     api: ApiSettings = Field(default=ApiSettings())
 
     @property
