@@ -238,7 +238,7 @@ def create_user(
 
 
 @collections.command("ingest")
-def ingest_files(  # noqa: PLR0917 -- Typer passes them by name
+def ingest_files(
     name: Annotated[str, typer.Argument(help="The collection; it is made if there is none.", show_default=False)],
     paths: Annotated[list[Path], typer.Argument(metavar="FILE|FOLDER…", help="What to write.", show_default=False)],
     url: Url = None,

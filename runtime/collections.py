@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from uuid_utils.compat import uuid7
@@ -57,15 +56,15 @@ class CollectionDraft:
     """A collection as its maker describes it."""
 
     name: str
-    embedder: EmbedderChoice = EmbedderChoice()
+    embedder: EmbedderChoice = field(default_factory=EmbedderChoice)
     metric: VectorMetric = VectorMetric.COSINE
-    chunking: Chunking = Chunking()
+    chunking: Chunking = field(default_factory=Chunking)
 
 
 class CollectionService:
     """Collections within the rights of whoever asks."""
 
-    def __init__(  # noqa: PLR0917 -- the composition root names them all
+    def __init__(
         self,
         collections: Collections,
         embedders: Embedders,
@@ -73,14 +72,12 @@ class CollectionService:
         rebuilder: Rebuilder,
         *,
         clock: Callable[[], datetime] = utc_now,
-        change_interval_s: float = 1.0,
     ) -> None:
         self._collections = collections
         self._embedders = embedders
         self._retrieval = retrieval
         self._rebuilder = rebuilder
         self._clock = clock
-        self._change_interval_s = change_interval_s
 
     # ── changing ──
 
@@ -214,21 +211,18 @@ class CollectionService:
         return await self._collections.stats(collection_ids)
 
     async def changes(self, actor: Principal, collection_id: CollectionId) -> AsyncGenerator[Collection]:
-        """Yield a collection whenever documents or index changed, at most once a second; ends when it is deleted.
+        """Yield a collection as it is, then whenever it changed, at most once a second; ends when it is deleted.
 
         Raises:
             NotFound: no such collection.
         """
-        collection = await self.get(actor, collection_id, ["collectionId"])
-        yield collection
+        await self.get(actor, collection_id, ["collectionId"])
         async with aclosing(self._collections.changes(collection_id)) as beats:
             async for _ in beats:
                 changed = await self.find(actor, collection_id)
                 if changed is None:
                     return
                 yield changed
-                # What changes meanwhile is told by the next beat.
-                await asyncio.sleep(self._change_interval_s)
 
     async def get(self, actor: Principal, collection_id: CollectionId, path: list[str]) -> Collection:
         """Return a collection that the caller may see; `path` is where its id was given.

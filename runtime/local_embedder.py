@@ -54,8 +54,7 @@ def assemble(directory: Path) -> Path:
 
 def _files() -> dict[str, Path]:
     """Find the files without importing the packages that carry them: those would import what nothing here needs."""
-    found = {file: _find(_WEIGHTS if file == "model.onnx" else _TOKENIZER, file) for file in FILES}
-    return found
+    return {file: _find(_WEIGHTS if file == "model.onnx" else _TOKENIZER, file) for file in FILES}
 
 
 def _find(package: str, name: str) -> Path:

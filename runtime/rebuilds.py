@@ -54,8 +54,7 @@ class Rebuilder:
                         await self._attempt(collection)
             except DatabaseUnavailable:
                 pass
-            except Exception:
-                # Whatever one rebuild meets, the others and the process go on; it stays begun and is tried again.
+            except Exception:  # noqa: BLE001 -- whatever one rebuild meets, it stays begun and is tried again
                 _log.exception("rebuild.failed")
             try:
                 async with asyncio.timeout(self._poll_s):
@@ -74,7 +73,11 @@ class Rebuilder:
             pause_s = max(pause_s, fault.retry_after_s or 0.0)
             self._pauses[collection.id] = (time.monotonic() + pause_s, pause_s)
             _log.warning(
-                "rebuild.postponed", collection=str(collection.id), code=fault.code, reason=fault.message, again_s=pause_s
+                "rebuild.postponed",
+                collection=str(collection.id),
+                code=fault.code,
+                reason=fault.message,
+                again_s=pause_s,
             )
         else:
             self._pauses.pop(collection.id, None)
@@ -90,4 +93,6 @@ class Rebuilder:
                 return
             chunks = await cut_all([document.text for document in documents], target.chunking)
             pieces = await embed_all(embedder, chunks, target)
-            await work.save([(document, one.chunks, one.vectors) for document, one in zip(documents, pieces, strict=True)])
+            await work.save(
+                [(document, one.chunks, one.vectors) for document, one in zip(documents, pieces, strict=True)]
+            )

@@ -169,9 +169,6 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             settings.runs.cancel_grace_s,
         )
         engine = LocalEngine(executor, queue, log, nodes, registry, workflows.definition, limits)
-        await stack.enter_async_context(
-            open_vectors(database, settings.data_dir / "indexes", _vector_options(settings))
-        )
         await stack.enter_async_context(_alive(settings, database, log, engine, progress))
         await stack.enter_async_context(_tasks(("rebuilds", vectors.rebuilder.run())))
         yield Services(

@@ -200,7 +200,10 @@ class Collections(Protocol):
     # ── changes ──
 
     def changes(self, collection_id: CollectionId) -> AsyncGenerator[None]:
-        """Yield whenever documents or index of a collection changed, in any process; ends when it is deleted."""
+        """Yield once it is followed, then whenever its documents or its index changed, in any process.
+
+        At most once a second; what changed meanwhile is one change. Ends when it is deleted.
+        """
         ...
 
 

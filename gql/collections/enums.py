@@ -1,10 +1,12 @@
-"""The enums of collections, described."""
+"""The enums of collections, described; whoever names them in a type takes them from here."""
 
 from __future__ import annotations
 
-import gql.kinds  # noqa: F401 -- describes `SearchMode`, which a node's configuration has too
-from domain.collections import ChunkSplit, IndexKind, VectorMetric
+import gql.kinds  # noqa: F401  # pyright: ignore[reportUnusedImport] - describes `SearchMode`, which a node has too
+from domain.collections import ChunkSplit, IndexKind, SearchMode, VectorMetric
 from gql.enums import expose
+
+__all__ = ["ChunkSplit", "IndexKind", "SearchMode", "VectorMetric"]
 
 expose(
     VectorMetric,

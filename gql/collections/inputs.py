@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, cast
 import strawberry
 from strawberry.scalars import JSON
 
-import gql.collections.enums  # noqa: F401 -- describes the enums that the inputs below name
 from domain import collections as domain
-from domain.collections import MAX_DOCUMENTS, ChunkSplit, SearchMode, VectorMetric, check_document
+from domain.collections import MAX_DOCUMENTS, check_document
 from domain.errors import LimitExceeded
 from domain.ids import DocumentId, Prefix
 from gql.absent import ABSENT, or_none
+from gql.collections.enums import ChunkSplit, SearchMode, VectorMetric
 from gql.filters import Filter, condition_of
 from gql.ids import from_id
 from runtime.collections import CollectionDraft, EmbedderChoice
@@ -107,9 +107,7 @@ class UpsertDocumentsInput:
         """
         if len(self.documents) > MAX_DOCUMENTS:
             message = f"At most {MAX_DOCUMENTS:,} documents at once, not {len(self.documents):,}."
-            raise LimitExceeded(
-                message, limit=MAX_DOCUMENTS, actual=len(self.documents), path=["input", "documents"]
-            )
+            raise LimitExceeded(message, limit=MAX_DOCUMENTS, actual=len(self.documents), path=["input", "documents"])
         return [
             check_document(
                 or_none(one.external_id),
@@ -138,9 +136,7 @@ class DeleteDocumentsInput:
         Raises:
             InvalidId: one is no id of a document.
         """
-        return [
-            DocumentId(from_id(Prefix.DOCUMENT, text, "input", "documentIds")) for text in self.document_ids or ()
-        ]
+        return [DocumentId(from_id(Prefix.DOCUMENT, text, "input", "documentIds")) for text in self.document_ids or ()]
 
 
 @strawberry.input(description="What `rebuildCollection` takes.")
@@ -164,9 +160,7 @@ class SearchInput:
     text: str | None = strawberry.field(
         default=ABSENT, description="The text to search for; give this, `vector` or both."
     )
-    vector: list[float] | None = strawberry.field(
-        default=ABSENT, description="A vector as long as the collection's."
-    )
+    vector: list[float] | None = strawberry.field(default=ABSENT, description="A vector as long as the collection's.")
     top_k: int = strawberry.field(default=10, description="How many matches at most, 1 to 100.")
     mode: SearchMode = strawberry.field(default=SearchMode.SEMANTIC, description="How matches are found.")
     filter: Filter = strawberry.field(default=ABSENT, description="A condition on the documents' metadata.")

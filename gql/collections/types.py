@@ -11,12 +11,11 @@ import strawberry
 from strawberry.scalars import JSON
 from strawberry.types.lazy_type import LazyType
 
-import gql.collections.enums  # noqa: F401 -- describes the enums that the types below name
 from domain import collections as domain
-from domain.collections import ChunkSplit, IndexKind, VectorMetric
 from domain.errors import NotFound
 from domain.ids import ChunkId, CollectionId, DocumentId, Prefix, WorkspaceId, to_global
 from gql.absent import ABSENT
+from gql.collections.enums import ChunkSplit, IndexKind, VectorMetric
 from gql.context import Context, Info
 from gql.filters import Filter, condition_of
 from gql.ids import to_id

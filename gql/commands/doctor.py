@@ -176,7 +176,9 @@ def check_embedder(settings: Settings) -> Finding:
     if path is None:
         missing = local_embedder.find_missing()
         if settings.embedding.model is None and missing is None:
-            return Finding("Embeddings", f"{name} if asked for; `dev` and `demo` use the small model, which is installed")
+            return Finding(
+                "Embeddings", f"{name} if asked for; `dev` and `demo` use the small model, which is installed"
+            )
         return Finding("Embeddings", f"{name}, downloaded when a collection first needs it")
     try:
         FastembedModel(name, path, settings.data_dir).load()

@@ -42,10 +42,11 @@ async def ingest(target: Target, name: str, paths: Sequence[Path], console: Cons
         collection = await _collection(client, name)
         with Progress(console=console, transient=True) as progress:
             bar = progress.add_task(f"Into {name}", total=len(documents))
+            stats: dict[str, int] = {}
             for batch in batches(documents):
                 payload = await client.mutate(UPSERT_DOCUMENTS, {"id": collection, "documents": batch})
+                stats = payload["collection"]["stats"]
                 progress.advance(bar, len(batch))
-        stats = payload["collection"]["stats"]
     told = f"{len(documents):,} documents written; {name} has {stats['documents']:,} with {stats['chunks']:,} chunks."
     console.print(told, markup=False, highlight=False)
 

@@ -130,4 +130,4 @@ def _unreadable(what: str) -> NodeFault:
 
 def _first(faults: BaseExceptionGroup[NodeFault]) -> NodeFault:
     inner = faults.exceptions[0]
-    return _first(cast("BaseExceptionGroup[NodeFault]", inner)) if isinstance(inner, BaseExceptionGroup) else inner
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

@@ -107,8 +107,8 @@ def _download(name: str, cache_dir: Path) -> Path:
 
     known: dict[str, dict[str, Any]] = {one["model"].lower(): one for one in TextEmbedding.list_supported_models()}
     described = known.get(name.lower())
-    source = described and described["sources"]["hf"]
-    if not described or not source:
+    source: str | None = described["sources"]["hf"] if described else None
+    if described is None or source is None:
         message = (
             f"The embedding model {name!r} is none that can be downloaded by its name: set "
             "ANABRANCH_EMBEDDING__MODEL_PATH to a directory that has its files."

@@ -154,7 +154,9 @@ KIND = NodeKind(
     error_codes=(
         *CODES,
         ErrorCode("INVALID_QUERY", "There is nothing to search for.", is_retryable=False),
-        ErrorCode("INVALID_VECTOR", "The vector is no list of numbers as long as the collection's.", is_retryable=False),
+        ErrorCode(
+            "INVALID_VECTOR", "The vector is no list of numbers as long as the collection's.", is_retryable=False
+        ),
         ErrorCode("INVALID_FILTER", "The filter is no condition once its templates are rendered.", is_retryable=False),
         ErrorCode("NOT_SUPPORTED", "The mode is not supported yet.", is_retryable=False),
     ),

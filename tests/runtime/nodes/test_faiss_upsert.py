@@ -79,8 +79,8 @@ async def test_doing_it_twice_writes_once(library: Library, collection: Collecti
 
 
 async def test_one_text_is_written_with_its_key_and_metadata(library: Library, collection: Collection) -> None:
-    values = {"text": "{{ input.text }}", "externalId": "{{ input.key }}", "metadata": {"of": ["{{ input.key }}"]}}
-    output = await write(library, **values)
+    metadata = {"of": ["{{ input.key }}"]}
+    output = await write(library, text="{{ input.text }}", externalId="{{ input.key }}", metadata=metadata)
     assert (len(output["documentIds"]), output["chunks"]) == (1, 1)
     found = await library.services.documents.find_by_key(collection, "k1")
     assert found is not None
