@@ -26,9 +26,10 @@ class WorkspaceNames:
 
     connections: frozenset[str] | None = frozenset()
     secrets: frozenset[str] | None = frozenset()
+    collections: frozenset[str] | None = frozenset()
 
 
-ANY_NAMES: Final = WorkspaceNames(connections=None, secrets=None)
+ANY_NAMES: Final = WorkspaceNames(connections=None, secrets=None, collections=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from domain.errors import InvalidToken
 from domain.identity import Permission, Role, Scope
 from domain.ids import Prefix, WorkspaceId
 from gql.absent import ABSENT, or_none
+from gql.collections.types import CollectionsOfWorkspace
 from gql.connections import ConnectionsOfWorkspace
 from gql.context import Context, Info
 from gql.enums import expose
@@ -55,7 +56,9 @@ expose(
 
 
 @strawberry.type(description="A tenant: everything below belongs to exactly one workspace, and names are unique in it.")
-class Workspace(Node, WorkflowsOfWorkspace, RunsOfWorkspace, SecretsOfWorkspace, ConnectionsOfWorkspace):
+class Workspace(
+    Node, WorkflowsOfWorkspace, RunsOfWorkspace, CollectionsOfWorkspace, SecretsOfWorkspace, ConnectionsOfWorkspace
+):
     """A tenant; each feature adds what it keeps there."""
 
     id: strawberry.ID = strawberry.field(description="Its id.")

@@ -8,6 +8,7 @@ import strawberry
 from graphql import GraphQLInputObjectType, lexicographic_sort_schema, print_schema
 from strawberry.schema.config import StrawberryConfig
 
+from gql.collections.fields import CollectionMutation, CollectionQuery, CollectionSubscription
 from gql.connections import ConnectionMutation
 from gql.errors import USER_ERROR_TYPES
 from gql.identity import IdentityMutation, IdentityQuery
@@ -28,15 +29,24 @@ if TYPE_CHECKING:
     from strawberry.types import ExecutionContext
 
 # A feature adds its mixins to these three, and types that only an interface leads to to the fourth.
-QUERIES: tuple[type[Any], ...] = (ServerQuery, NodesQuery, IdentityQuery, PaletteQuery, WorkflowQuery, RunQueries)
+QUERIES: tuple[type[Any], ...] = (
+    ServerQuery,
+    NodesQuery,
+    IdentityQuery,
+    PaletteQuery,
+    WorkflowQuery,
+    RunQueries,
+    CollectionQuery,
+)
 MUTATIONS: tuple[type[Any], ...] = (
     IdentityMutation,
     SecretMutation,
     ConnectionMutation,
     WorkflowMutation,
     RunMutation,
+    CollectionMutation,
 )
-SUBSCRIPTIONS: tuple[type[Any], ...] = (ServerSubscription, RunSubscription)
+SUBSCRIPTIONS: tuple[type[Any], ...] = (ServerSubscription, RunSubscription, CollectionSubscription)
 TYPES: tuple[type[Any], ...] = (*USER_ERROR_TYPES, *EVENT_TYPES)
 
 

@@ -15,7 +15,7 @@ from persistence.database import TROUBLES, close_direct
 from persistence.tables import collections
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from domain.ids import CollectionId
     from persistence.database import Database, DirectConnection
@@ -46,8 +46,8 @@ class CollectionChanges:
         self._is_followed = asyncio.Event()
         self._wake = asyncio.Event()
 
-    async def follow(self, collection_id: CollectionId) -> AsyncIterator[None]:
-        """Yield whenever a collection has changed since the call, at most once a second; end when it is deleted."""
+    async def follow(self, collection_id: CollectionId) -> AsyncGenerator[None]:
+        """Yield once it is followed, then whenever it changed, at most once a second; end when it is deleted."""
         async with self._database.single() as connection:
             row = (await connection.execute(_MARKS.where(collections.c.id == collection_id))).first()
         if row is None:
@@ -57,6 +57,7 @@ class CollectionChanges:
         self._is_followed.set()
         self._wake.set()
         try:
+            yield
             while await follower.changed():
                 yield
                 await asyncio.sleep(_PERIOD_S)

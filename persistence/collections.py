@@ -26,7 +26,7 @@ from persistence.vectors.tail import Tail
 from persistence.vectors.threads import open_threads
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
     from pathlib import Path
 
     from domain.collections import (
@@ -233,8 +233,8 @@ class PostgresCollections(DocumentReader):
 
     # ── changes ──
 
-    def changes(self, collection_id: CollectionId) -> AsyncIterator[None]:
-        """Yield whenever documents or index of a collection changed, at most once a second; ends when it is deleted."""
+    def changes(self, collection_id: CollectionId) -> AsyncGenerator[None]:
+        """Yield once it is followed, then whenever it changed, at most once a second; ends when it is deleted."""
         return self._changes.follow(collection_id)
 
 

@@ -40,6 +40,15 @@ class LlmSettings(Group):
     """The model's name, such as `qwen-plus`."""
 
 
+class EmbeddingSettings(Group):
+    """The model that makes vectors for collections that name no connection; it runs in the server's process."""
+
+    model: str | None = None
+    """The model's name; `BAAI/bge-small-en-v1.5` when absent, downloaded at first use."""
+    model_path: Path | None = None
+    """A directory with the model's files (`model.onnx`, `tokenizer.json`, `config.json`, …) instead of the download."""
+
+
 class OutboundSettings(Group):
     """What nodes may reach."""
 
@@ -99,6 +108,8 @@ class ApiSettings(Group):
 
     max_body_bytes: int = 1_048_576
     """The largest request body."""
+    max_documents_bytes: int = 4_194_304
+    """The largest request body of `upsertDocuments`."""
     max_query_bytes: int = 65_536
     """The longest document."""
     max_tokens: int = 5_000
@@ -169,6 +180,7 @@ class Settings(BaseSettings):
     shutdown_timeout_s: float = 10.0
     """How long a stopping server waits for requests and runs."""
     llm: LlmSettings = LlmSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
     outbound: OutboundSettings = OutboundSettings()
     database: DatabaseSettings = DatabaseSettings()
     runs: RunsSettings = RunsSettings()

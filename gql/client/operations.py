@@ -137,3 +137,30 @@ subscription Follow($id: ID!, $after: String) {
 """
     + _FAILURE
 )
+
+FIND_COLLECTION = """
+query FindCollection($name: String!) {
+  viewer { workspaces(first: 100) { nodes { collection(name: $name) { id } } } }
+}
+"""
+
+CREATE_COLLECTION = (
+    """
+mutation CreateCollection($input: CreateCollectionInput!) {
+  createCollection(input: $input) { collection { id } userErrors { ...Problem } }
+}
+"""
+    + _PROBLEM
+)
+
+UPSERT_DOCUMENTS = (
+    """
+mutation UpsertDocuments($id: ID!, $documents: [DocumentInput!]!) {
+  upsertDocuments(input: { collectionId: $id, documents: $documents }) {
+    collection { stats { documents chunks } }
+    userErrors { ...Problem }
+  }
+}
+"""
+    + _PROBLEM
+)

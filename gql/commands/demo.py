@@ -15,7 +15,7 @@ from domain.errors import SetupFault
 from domain.run import RunStatus
 from gql.client.session import ApiClient
 from gql.commands import developer
-from gql.commands.loopback import HOST, Told, address_of, on_loopback, with_model
+from gql.commands.loopback import HOST, Told, address_of, on_loopback, with_embedder, with_model
 from gql.commands.workflow_runs import Given, prepare, print_output, read_input, start
 from gql.watch import watch
 from runtime.child_process import child_process
@@ -47,7 +47,8 @@ async def demo(settings: Settings, console: Console) -> int:
         local, url = on_loopback(settings, port), address_of(HOST, port)
         # First the process, which has much to import; it goes on when the model is there and it is told where.
         server = await stack.enter_async_context(_server(local, listener, console))
-        complete = await stack.enter_async_context(with_model(local, console))
+        with_vectors = await with_embedder(local, console)
+        complete = await stack.enter_async_context(with_model(with_vectors, console))
         with console.status("Starting PostgreSQL and the server …"):
             server.tell(Told.of(complete, listener.fileno()).model_dump_json().encode() + b"\n")
             await asyncio.to_thread(server.wait_until_ready, _START_TIMEOUT_S)

@@ -26,10 +26,24 @@ __all__ = ["anabranch", "api", "signed_in"]
 
 ROOT = Path(__file__).parents[2]
 HELLO = ROOT / "examples" / "hello.yaml"
-COMMANDS = {"dev", "demo", "serve", "migrate", "login", "run", "watch", "cancel", "user", "schema", "doctor"}
+COMMANDS = {
+    "dev",
+    "demo",
+    "serve",
+    "migrate",
+    "login",
+    "run",
+    "watch",
+    "cancel",
+    "user",
+    "collection",
+    "schema",
+    "doctor",
+}
 TREE: Any = typer.main.get_command(cli.app)
-LEAVES = {name: command for name, command in TREE.commands.items() if name != "user"} | {
-    "user create": TREE.commands["user"].commands["create"]
+LEAVES = {name: command for name, command in TREE.commands.items() if name not in {"user", "collection"}} | {
+    "user create": TREE.commands["user"].commands["create"],
+    "collection ingest": TREE.commands["collection"].commands["ingest"],
 }
 
 

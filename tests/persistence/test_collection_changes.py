@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
-from typing import TYPE_CHECKING, cast
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
     from pathlib import Path
 
+    from domain.ids import CollectionId
     from persistence.database import Database
 
 ONE = np.eye(DIMENSION, dtype=np.float32)[0]
@@ -31,9 +32,11 @@ async def heard(changes: AsyncIterator[None]) -> bool:
         return await anext(changes, "end") is None
 
 
-def following(store: PostgresCollections, collection_id: object) -> aclosing[AsyncGenerator[None]]:
-    changes = store.changes(collection_id)  # pyright: ignore[reportArgumentType]
-    return aclosing(cast("AsyncGenerator[None]", changes))
+@asynccontextmanager
+async def following(store: PostgresCollections, collection_id: CollectionId) -> AsyncGenerator[AsyncGenerator[None]]:
+    async with aclosing(store.changes(collection_id)) as changes:
+        assert await heard(changes)  # it is followed now
+        yield changes
 
 
 async def test_a_follower_hears_of_changes_in_any_process_and_of_the_end(
@@ -79,5 +82,5 @@ async def test_a_lost_wake_up_costs_no_more_than_a_look(
 async def test_nobody_follows_what_is_not_there(database: Database, store: PostgresCollections) -> None:
     collection = await make_collection(database, store)
     await store.remove(collection)
-    async with following(store, collection.id) as changes:
+    async with aclosing(store.changes(collection.id)) as changes:
         assert not await heard(changes)

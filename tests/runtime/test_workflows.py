@@ -48,9 +48,11 @@ class Desk:
     """A service with its stores."""
 
     def __init__(self, database: Database) -> None:
-        self.secrets, self.connections, self.clock = Names(), Names(), Clock()
+        self.secrets, self.connections, self.collections, self.clock = Names(), Names(), Names(), Clock()
         self.stored = PostgresWorkflows(database)
-        self.drafts = Drafts(self.stored, KINDS, secrets=self.secrets, connections=self.connections)
+        self.drafts = Drafts(
+            self.stored, KINDS, secrets=self.secrets, connections=self.connections, collections=self.collections
+        )
         self.service = WorkflowService(self.stored, self.drafts, KINDS, clock=self.clock)
 
 
