@@ -26,7 +26,7 @@ __all__ = ["anabranch", "api", "signed_in"]
 
 ROOT = Path(__file__).parents[2]
 HELLO = ROOT / "examples" / "hello.yaml"
-COMMANDS = {"dev", "demo", "serve", "migrate", "login", "run", "watch", "cancel", "user", "schema", "doctor"}
+COMMANDS = {"dev", "demo", "new", "serve", "migrate", "login", "run", "watch", "cancel", "user", "schema", "doctor"}
 TREE: Any = typer.main.get_command(cli.app)
 LEAVES = {name: command for name, command in TREE.commands.items() if name != "user"} | {
     "user create": TREE.commands["user"].commands["create"]
@@ -219,7 +219,7 @@ def test_an_unknown_slug_is_told(signed_in: Command) -> None:
     assert (status, err) == (1, "There is no workflow 'nowhere'; a file is named with its suffix .yaml.\n")
 
 
-def test_watching_prints_every_piece_and_the_output_where_nobody_looks_at_a_screen(
+def test_watching_prints_the_text_as_it_grows_and_the_output_where_nobody_looks_at_a_screen(
     signed_in: Command, api: FakeApi
 ) -> None:
     api.answers["OpenRun"] = {"run": opened(cursor="c1")}
@@ -229,8 +229,7 @@ def test_watching_prints_every_piece_and_the_output_where_nobody_looks_at_a_scre
     assert lines == [
         "run started",
         "ask: started",
-        "ask: + 'Hello '",
-        "ask: + 'world'",
+        "ask: + 'Hello world'",
         "ask: SUCCEEDED in 1200 ms, 9 tokens",
         "run SUCCEEDED",
     ]
