@@ -180,6 +180,8 @@ RunLevelEvent: TypeAlias = (
 )
 Event: TypeAlias = NodeEvent | RunLevelEvent
 
+SETTLING = (NodeSucceeded, NodeFailed, NodeSkipped, NodeCanceled)
+"""After one of these a node (or item) changes no more."""
 TERMINAL = (RunSucceeded, RunFailed, RunCanceled, RunCrashed)
 
 

@@ -21,6 +21,8 @@ class PlanNode:
     incoming_count: int
     outgoing: tuple[tuple[str, int], ...]
     """Port and target of each outgoing edge."""
+    sources: frozenset[int]
+    """Nodes that an edge leads from to this one."""
     error_sources: tuple[int, ...]
     """Nodes whose port `error` leads here."""
 
@@ -48,14 +50,24 @@ def compile_plan(definition: Definition) -> Plan:
     outgoing: list[list[tuple[str, int]]] = [[] for _ in graph.nodes]
     error_sources: list[list[int]] = [[] for _ in graph.nodes]
     incoming = [0] * len(graph.nodes)
+    sources: list[set[int]] = [set() for _ in graph.nodes]
     for edge in graph.edges:
         source, target = index[edge.source], index[edge.target]
         outgoing[source].append((edge.source_port, target))
         incoming[target] += 1
+        sources[target].add(source)
         if edge.source_port == "error":
             error_sources[target].append(source)
     nodes = tuple(
-        PlanNode(place, node.key, node, incoming[place], tuple(outgoing[place]), tuple(error_sources[place]))
+        PlanNode(
+            place,
+            node.key,
+            node,
+            incoming[place],
+            tuple(outgoing[place]),
+            frozenset(sources[place]),
+            tuple(error_sources[place]),
+        )
         for place, node in enumerate(graph.nodes)
     )
     leaves = tuple(place for place in range(len(nodes)) if not outgoing[place])

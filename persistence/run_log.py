@@ -161,6 +161,8 @@ class PostgresRunLog:
         Answers start nodes, and a node that only computes is done within its answer: without this overlap the event loop
         and PostgreSQL would take turns instead of working at once.
         """
+        if not self._unanswered[0]:
+            return await statement.fetch(*values)  # sent in this turn of the loop, not three later
         committing = asyncio.create_task(statement.fetch(*values), name="run log commit")
         try:
             for _ in range(_TURNS_TO_SEND):

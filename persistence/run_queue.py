@@ -61,7 +61,7 @@ WITH chosen AS (
 UPDATE runs r SET executor_id = :executor, lease_epoch = r.lease_epoch + 1 FROM chosen c WHERE r.id = c.id {_CLAIMED}
 """  # noqa: S608 -- a constant
 
-_INSERT: Final = """
+_INSERT: Final = text("""
 WITH run AS (
   INSERT INTO runs (id, workspace_id, workflow_id, graph_id, status, last_seq, node_count, executor_id, lease_epoch,
                     trigger, triggered_by, priority, labels, input, created_at)
@@ -72,7 +72,7 @@ WITH run AS (
   INSERT INTO run_events (run_id, seq, event_key, type, at) SELECT id, 1, 'RunQueued', 'RunQueued', created_at FROM run
 )
 SELECT created_at FROM run
-"""
+""")
 
 # An executor is dead when its lock is free or its lease has run out. After a restart of PostgreSQL all locks are free,
 # so nobody is dead until everybody has had the time to take them again.
@@ -112,7 +112,7 @@ class PostgresRunQueue:
             "input": run.input.decode(),
         }
         async with self._database.single() as connection:
-            created_at = (await connection.execute(text(_INSERT), parameters)).scalar_one()
+            created_at = (await connection.execute(_INSERT, parameters)).scalar_one()
         return ClaimedRun(run.id, run.workspace_id, run.graph_id, epoch, 1, created_at, run.input)
 
     async def claim(self, executor: ExecutorId, limit: int) -> Sequence[ClaimedRun]:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from domain.events import (
+    SETTLING,
     Event,
     NodeCanceled,
     NodeEventBase,
     NodeFailed,
     NodeOutputDelta,
     NodeRetrying,
-    NodeSkipped,
     NodeStarted,
     NodeSucceeded,
     RunCanceled,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 WHOLE = -1
 """`item_index` of a node as a whole in `node_runs`."""
 
-_SETTLING = (NodeSucceeded, NodeFailed, NodeSkipped, NodeCanceled)
 _STATUS_OF: dict[type[Event], str] = {
     RunStarted: "RUNNING",
     RunCancelRequested: "CANCELING",
@@ -164,7 +163,7 @@ def _add(batch: Batch, run: RunRow, event: Event, at: str) -> None:
         row.failure = row.next_attempt_at = None
         return
     _change_node(row, event, at)
-    if event.item_index is None and isinstance(event, _SETTLING):
+    if event.item_index is None and isinstance(event, SETTLING):
         run.nodes_done += 1
 
 

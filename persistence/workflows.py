@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, and_, cast, delete, func, or_, select, update
+from sqlalchemy import BigInteger, and_, bindparam, cast, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from domain.ports.paging import PageRequest
     from domain.ports.repositories import WorkflowRow
     from persistence.database import Database
+
+# Built once, since every `startRun` asks it.
+_BY_ID: Final = select(*workflows.c).where(
+    workflows.c.id.in_(bindparam("ids", expanding=True)),
+    workflows.c.workspace_id.in_(bindparam("within", expanding=True)),
+)
 
 
 class PostgresWorkflows:
@@ -146,9 +152,9 @@ class PostgresWorkflows:
         self, within: frozenset[WorkspaceId], workflow_ids: Sequence[WorkflowId]
     ) -> Sequence[Workflow]:
         """List those of the workflows that are within, in any order."""
-        statement = select(*workflows.c).where(workflows.c.id.in_(workflow_ids), workflows.c.workspace_id.in_(within))
+        chosen = {"ids": list(workflow_ids), "within": list(within)}
         async with self._database.single() as connection:
-            return await self._complete(connection, (await connection.execute(statement)).all())
+            return await self._complete(connection, (await connection.execute(_BY_ID, chosen)).all())
 
     async def page(
         self, workspace_id: WorkspaceId, chosen: WorkflowFilter, order: WorkflowOrder, page: PageRequest

@@ -147,7 +147,7 @@ class LocalEngine:
             raise RuntimeError("the engine is not open")
         return self._tasks.create_task(work, name=name)
 
-    def left(self, run_id: UUID, run: LocalRun) -> None:
+    def left(self, run_id: UUID, run: object) -> None:
         """Forget a run, unless another lease of it has taken its place."""
         if self._runs.get(run_id) is run:
             if len(self._runs) >= self._limits.max_concurrent_runs:

@@ -2,21 +2,21 @@
 
 Order: an end is folded into the state, what follows from it is decided and folded too, and all of that is appended as
 one group; effects (running nodes, arming timers) begin when the group is stored. So a completed node is durable before
-its successors run, and NodeStarted is durable before its node runs, at one commit for each node.
+its successors run, and NodeStarted is durable before its node runs, at one commit for each node. A pure node has no
+effects: it runs when what leads to it is stored, and its start and its end are one group.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from domain.errors import AnabranchError, Fenced, NodeFault
 from domain.events import (
+    SETTLING,
     TERMINAL,
     Event,
     NodeCanceled,
@@ -33,7 +33,6 @@ from domain.events import (
     RunStarted,
     RunSucceeded,
 )
-from domain.json_codec import encode
 from domain.ports.runs import Group
 from domain.run import Failure, RunStatus, SkipReason
 from domain.schedule import (
@@ -49,51 +48,28 @@ from domain.schedule import (
     evolve,
     expire,
     give_up,
-    settle_failure,
     wake,
 )
-from runtime.attempt import NodeAttempt, NodeServices, idempotency_key
+from runtime.attempt import NodeAttempt, idempotency_key
 from runtime.deltas import DeltaStream
-from runtime.execute import Failed, Succeeded, execute_node, execute_pure, is_wanted
+from runtime.execute import execute_node, execute_pure, is_wanted
+from runtime.node_ends import NodeEnds, milliseconds
 from runtime.run_commands import Asked
+from runtime.run_host import Host, Work
 from runtime.run_values import RunValues
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Sequence
     from uuid import UUID
 
     from domain.events import LoggedEvent
-    from domain.ports.runs import ClaimedRun, RunCommand, RunLog
+    from domain.ports.runs import ClaimedRun, RunCommand
     from runtime.compiled import CompiledRun
 
+_LONGEST_TURN_S: Final = 0.005
+"""After this long no further pure node is computed in one turn of the event loop: other runs want theirs."""
+
 _log = structlog.get_logger(__name__)
-
-
-class Host(Protocol):
-    """What a run needs of its engine."""
-
-    log: RunLog
-    services: NodeServices
-    max_recoveries: int
-    cancel_grace_s: float
-
-    def spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
-        """Run a node's work as a task that the engine owns."""
-        ...
-
-    def left(self, run_id: UUID, run: LocalRun) -> None:
-        """Forget a run that has ended or is somebody else's."""
-        ...
-
-
-@dataclass(slots=True)
-class Work:
-    """An attempt in flight."""
-
-    attempt: NodeAttempt
-    stream: DeltaStream
-    execution: int
-    task: asyncio.Task[None] | None = None
 
 
 class LocalRun:
@@ -108,10 +84,15 @@ class LocalRun:
         self._state: State = begin(compiled.plan)
         self._at = claimed.created_at
         self._values = RunValues(claimed, compiled)
+        self._ends = NodeEnds(self._state, self._values, self._now)
         self._works: dict[int, Work] = {}
         self._timers: dict[int | None, asyncio.TimerHandle] = {}
         self._stopping: set[int] = set()
+        self._unstored: set[int] = set()
+        """Settled nodes whose end is still on its way to the log."""
         self._asked = Asked()
+        self._pause_at = 0.0
+        self._is_interrupted = False
         self._is_over = False
         self._is_failing = False
         self._pure = NodeAttempt(host.services, claimed.workspace_id, "", None)
@@ -166,9 +147,11 @@ class LocalRun:
 
     def _advance(self, events: list[Event], *, commands: tuple[UUID, ...] = ()) -> None:
         """Fold events, decide and fold what follows until nothing does, and append all as one group."""
+        loop = asyncio.get_running_loop()
+        self._pause_at = loop.time() + _LONGEST_TURN_S
         at = self._now()
         for event in events:
-            evolve(self._state, event, at)
+            self._fold(event, at)
         while not self._is_over:
             answers = [event for command in decide(self._state) for event in self._answer(command, at)]
             if not answers:
@@ -176,14 +159,21 @@ class LocalRun:
             events.extend(answers)
         if events:
             self._append(events, at, commands)
+        if self._is_interrupted and not self._is_over:
+            self._is_interrupted = False
+            loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if not self._is_over:
+            self._advance([])
 
     def _answer(self, command: Command, at: datetime) -> list[Event]:
-        """Return the event that answers a command, already folded; nothing where the answer has to be waited for."""
+        """Return the events that answer a command, already folded; none where the answer has to be waited for."""
         match command:
             case StartNode(index, execution):
-                event: Event = self._started_or_skipped(index, execution)
+                return self._start(index, execution, at)
             case SkipNode(index, reason):
-                event = NodeSkipped(self._compiled.plan.nodes[index].key, None, 0, reason)
+                event: Event = NodeSkipped(self._compiled.plan.nodes[index].key, None, 0, reason)
             case Finish(status):
                 self._is_over = True
                 return [self._end(status, at)]
@@ -192,14 +182,34 @@ class LocalRun:
                 if canceled is None:
                     return []
                 event = canceled
-        evolve(self._state, event, at)
+        self._fold(event, at)
         return [event]
 
-    def _started_or_skipped(self, index: int, execution: int) -> NodeStarted | NodeSkipped:
+    def _start(self, index: int, execution: int, at: datetime) -> list[Event]:
         node = self._compiled.nodes[index]
+        is_pure = node.kind.is_pure
+        if is_pure and not self._unstored.isdisjoint(self._compiled.plan.nodes[index].sources):
+            return []  # asked again when their ends are stored
+        if is_pure and asyncio.get_running_loop().time() > self._pause_at:
+            self._is_interrupted = True
+            return []  # asked again in the next turn
         if execution == 1 and node.when is not None and not is_wanted(node, self._values.scope(self._state, index)):
-            return NodeSkipped(node.key, None, 0, SkipReason.CONDITION_FALSE)
-        return NodeStarted(node.key, None, execution)
+            event: Event = NodeSkipped(node.key, None, 0, SkipReason.CONDITION_FALSE)
+            self._fold(event, at)
+            return [event]
+        started = NodeStarted(node.key, None, execution)
+        evolve(self._state, started, at)
+        if not is_pure:
+            return [started]
+        outcome = execute_pure(node, self._values.scope(self._state, index), self._pure)
+        end = self._ends.of(index, execution, outcome)
+        self._fold(end, at)
+        return [started, end]
+
+    def _fold(self, event: Event, at: datetime) -> None:
+        evolve(self._state, event, at)
+        if isinstance(event, SETTLING):
+            self._unstored.add(self._compiled.plan.index[event.node_key])
 
     def _end(self, status: RunStatus, at: datetime) -> Event:
         state = self._state
@@ -211,7 +221,7 @@ class LocalRun:
             output = self._compiled.run_output(self._values.scope(self._state, None))
         except NodeFault as fault:
             return RunFailed(Failure(fault.code, fault.message), state.usage)
-        return RunSucceeded(_ms(at - (state.started_at or at)), state.usage, output)
+        return RunSucceeded(milliseconds(at - (state.started_at or at)), state.usage, output)
 
     def _crash(self, recovered: RunRecovered) -> None:
         at = self._now()
@@ -230,28 +240,26 @@ class LocalRun:
         self._host.log.append(Group(self.id, self.epoch, at, events, self._stored, self._refused, commands))
 
     def _stored(self, group: Group, _base: int) -> None:
-        ends: list[Event] = []
         for event in group.events:
             if isinstance(event, NodeOutputDelta):
                 self._delta_stored(event)
+            elif isinstance(event, SETTLING):
+                self._unstored.discard(self._compiled.plan.index[event.node_key])
             elif isinstance(event, TERMINAL):
                 self.drop()
             elif not self._is_over:
-                end = self._take_effect(event)
-                if end is not None:
-                    ends.append(end)
-        if ends:
-            self._advance(ends)
+                self._take_effect(event)
+        if self._state.ready and not self._is_over:
+            self._advance([])
 
-    def _take_effect(self, event: Event) -> Event | None:
-        """Do what an event that is durable now was logged for; return the end of a node that needed no waiting."""
+    def _take_effect(self, event: Event) -> None:
+        """Do what an event that is durable now was logged for."""
         if isinstance(event, NodeStarted):
-            return self._begin(self._compiled.plan.index[event.node_key], event.execution)
-        if isinstance(event, NodeRetrying):
+            self._begin(self._compiled.plan.index[event.node_key], event.execution)
+        elif isinstance(event, NodeRetrying):
             self._arm(self._compiled.plan.index[event.node_key], event.next_attempt_at)
         elif isinstance(event, RunStarted):
             self._arm_run_timeout()
-        return None
 
     def _delta_stored(self, delta: NodeOutputDelta) -> None:
         work = self._works.get(self._compiled.plan.index[delta.node_key])
@@ -275,22 +283,20 @@ class LocalRun:
 
     # ── a node's work ──
 
-    def _begin(self, index: int, execution: int) -> Event | None:
-        """Run a node; return its end at once where there is nothing to wait for."""
+    def _begin(self, index: int, execution: int) -> None:
+        """Run a node, unless it is pure and has been run."""
         node = self._compiled.nodes[index]
         key = node.key
-        if index in self._stopping:
-            return NodeCanceled(key, None, execution)
         if node.kind.is_pure:
-            return self._end_of(
-                index, execution, execute_pure(node, self._values.scope(self._state, index), self._pure)
-            )
+            return
+        if index in self._stopping:
+            self._advance([NodeCanceled(key, None, execution)])
+            return
         stream = DeltaStream(key, None, execution, self._send_delta)
         repeats = idempotency_key(self.id, key, None)
         work = Work(NodeAttempt(self._host.services, self._workspace_id, repeats, stream), stream, execution)
         self._works[index] = work
         work.task = self._host.spawn(self._work(index, work), f"node {key}")
-        return None
 
     async def _work(self, index: int, work: Work) -> None:
         node, limit = self._compiled.nodes[index], deadline(self._state, index)
@@ -299,37 +305,15 @@ class LocalRun:
         if self._is_over or self._works.get(index) is not work:
             return
         try:
-            self._advance_after(index, self._end_of(index, work.execution, outcome))
+            self._advance_after(index, self._ends.of(index, work.execution, outcome))
         except Exception:  # noqa: BLE001 -- a fault of ours in one run must not end the runs of all
             _log.exception("run.fault", run=str(self.id), node=node.key)
             self._fail(Failure("INTERNAL_ERROR", "The run's own bookkeeping failed."))
-
-    def _end_of(self, index: int, execution: int, outcome: Succeeded | Failed) -> Event:
-        if isinstance(outcome, Succeeded):
-            return self._succeeded(index, execution, outcome)
-        return self._failed(index, outcome)
 
     def _advance_after(self, index: int, end: Event) -> None:
         work = self._works.pop(index, None)
         deltas: list[Event] = [] if work is None else [*work.stream.close()]
         self._advance([*deltas, end])
-
-    def _succeeded(self, index: int, execution: int, outcome: Succeeded) -> NodeSucceeded:
-        key = self._compiled.plan.nodes[index].key
-        self._values.keep(key, outcome.output)
-        first = self._state.nodes[index].first_started_at or self._at
-        duration_ms = max(_ms(self._now() - first), 0)
-        return NodeSucceeded(
-            key, None, execution, outcome.ports, duration_ms, outcome.usage, outcome.output, outcome.input
-        )
-
-    def _failed(self, index: int, outcome: Failed) -> NodeRetrying | NodeFailed:
-        event = settle_failure(self._state, index, outcome.fault, random.random(), self._now())
-        event.input, event.usage = outcome.input, outcome.usage
-        if isinstance(event, NodeFailed) and event.ports == ("out",):
-            event.output = encode(self._compiled.plan.nodes[index].node.on_error.default_output)
-            self._values.keep(event.node_key, event.output)
-        return event
 
     def _send_delta(self, delta: NodeOutputDelta) -> None:
         if not self._is_over:
@@ -393,7 +377,3 @@ class LocalRun:
         """Return the time, never earlier than the run's last event."""
         self._at = max(self._at, datetime.now(UTC))
         return self._at
-
-
-def _ms(span: timedelta) -> int:
-    return int(span.total_seconds() * 1_000)

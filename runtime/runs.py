@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, Protocol
@@ -129,6 +130,7 @@ class RunService:
             self._engine.look()
         else:
             await self._engine.submit(claimed)
+            await asyncio.sleep(0)  # the log sends the run's first commit before the caller goes on
         self._progress.woken([run.id])
         return _queued(run, claimed.created_at)
 

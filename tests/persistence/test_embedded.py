@@ -109,7 +109,7 @@ async def test_processes_share_a_server_until_the_last_leaves(made: Path) -> Non
 
 
 async def test_processes_that_come_together_get_one_server(tmp_path: Path) -> None:
-    async with _other_process(tmp_path) as (_, one), _other_process(tmp_path) as (_, two), embedded_postgres(tmp_path):
+    async with embedded_postgres(tmp_path), _other_process(tmp_path) as (_, one), _other_process(tmp_path) as (_, two):
         assert one == two
         assert await _is_running(one)
 

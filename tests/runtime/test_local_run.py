@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -16,17 +17,32 @@ from domain.events import (
 )
 from domain.kinds import Result
 from domain.run import NodeRunStatus, Usage
-from tests.support.engines import names, only, world
+from tests.support.engines import named, names, only, world
 from tests.support.kinds import failing, forever, graph, retry, script
 
 if TYPE_CHECKING:
     from domain.kinds import NodeContext
+    from domain.ports.runs import Group
+    from domain.workflow import Definition
     from persistence.database import Database
     from tests.support.engines import World
 
 
 async def output_of(w: World, run_id: Any) -> bytes | None:
     return (await w.reader.payloads([run_id]))[run_id][1]
+
+
+async def groups_of(w: World, definition: Definition) -> list[list[str]]:
+    """Run a definition alone and return its log by what was appended together."""
+    groups: list[list[str]] = []
+
+    def stored(group: Group, base: int) -> None:
+        groups.append([named(event) for event in group.events])
+        w.progress.stored(group, base)
+
+    w.log._on_stored = stored
+    await w.run(definition)
+    return groups
 
 
 # ── order ──
@@ -65,6 +81,65 @@ async def test_a_node_is_durable_before_its_successor_begins(database: Database)
         await w.ended(run_id)
         assert seen == [["RunQueued", "RunStarted", "NodeStarted a", "NodeSucceeded a", "NodeStarted b"]]
         assert w.log.commit_count == 3, "one for the start, one for each end with what follows from it"
+
+
+async def test_a_pure_node_starts_and_ends_in_one_commit_behind_that_of_what_it_reads(database: Database) -> None:
+    nodes = {"a": {"value": 1}, "b": {"value": "{{ nodes.a.output + 1 }}"}, "c": {"when": "false"}, "d": {}}
+    async with world(database, replace(script(), is_pure=True)) as w:
+        assert await groups_of(w, graph(nodes, "a>b", "b>c", "b>d")) == [
+            ["RunStarted", "NodeStarted a", "NodeSucceeded a"],
+            ["NodeStarted b", "NodeSucceeded b"],
+            ["NodeSkipped c", "NodeStarted d", "NodeSucceeded d", "RunSucceeded"],
+        ]
+        assert w.log.commit_count == 3
+
+
+async def test_a_pure_node_waits_until_the_end_of_any_other_before_it_is_stored(database: Database) -> None:
+    pure = replace(script(), kind="PURE", name="pure", is_pure=True)
+    nodes = {key: {"config": {"pure": {"step": key}}} for key in ("first", "last")} | {"work": {}}
+    async with world(database, script(), pure) as w:
+        assert await groups_of(w, graph(nodes, "first>work", "work>last")) == [
+            ["RunStarted", "NodeStarted first", "NodeSucceeded first", "NodeStarted work"],
+            ["NodeSucceeded work"],
+            ["NodeStarted last", "NodeSucceeded last", "RunSucceeded"],
+        ]
+
+
+async def test_pure_nodes_that_compute_for_long_leave_the_event_loop_to_others_in_between(database: Database) -> None:
+    async def compute(_: NodeContext) -> None:
+        done_at = time.monotonic() + 0.01
+        while time.monotonic() < done_at:
+            pass
+
+    async with world(database, replace(script(a=compute, b=compute), is_pure=True)) as w:
+        assert await groups_of(w, graph("a b c")) == [
+            ["RunStarted", "NodeStarted a", "NodeSucceeded a"],
+            ["NodeStarted b", "NodeSucceeded b"],
+            ["NodeStarted c", "NodeSucceeded c", "RunSucceeded"],
+        ]
+
+
+async def test_a_pure_node_that_fails_is_tried_again_in_a_commit_of_its_own(database: Database) -> None:
+    tries = 0
+
+    async def fail_once(_: NodeContext) -> int:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise NodeFault("LATER", "not yet", is_retryable=True)
+        return tries
+
+    pure = replace(script(a=fail_once), is_pure=True)
+    async with world(database, pure) as w:
+        events = await w.run(graph({"a": {"retry": retry(2)}}))
+        assert names(events)[2:] == [
+            "NodeStarted a",
+            "NodeRetrying a",
+            "NodeStarted a",
+            "NodeSucceeded a",
+            "RunSucceeded",
+        ]
+        assert w.log.commit_count == 2
 
 
 async def test_a_condition_that_is_false_leaves_the_node_and_what_needs_it_out(database: Database) -> None:

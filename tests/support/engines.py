@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from uuid_utils.compat import uuid7
 
-from domain.events import TERMINAL, LoggedEvent
+from domain.events import TERMINAL, Event, LoggedEvent
 from domain.ids import ExecutorId, GraphId, RunId, WorkflowId, WorkspaceId
 from domain.json_codec import encode
 from domain.ports.runs import NewRun
@@ -208,7 +208,12 @@ def bare_world(database: Database) -> World:
 
 def names(events: Sequence[LoggedEvent]) -> list[str]:
     """Return a log as text: `NodeStarted a`, `RunSucceeded`."""
-    return [f"{e.event.type} {getattr(e.event, 'node_key', '')}".strip() for e in events]
+    return [named(logged.event) for logged in events]
+
+
+def named(event: Event) -> str:
+    """Return an event as text: `NodeStarted a`, `RunSucceeded`."""
+    return f"{event.type} {getattr(event, 'node_key', '')}".strip()
 
 
 def only(events: Sequence[LoggedEvent], kind: type[Kind]) -> Kind:
