@@ -77,7 +77,7 @@ class Reference:
     """Marks a static field that names another object of the workspace, such as a connection."""
 
     to: str
-    """`connection`, `collection`, `dataTable` or `workflow`."""
+    """`connection`, `collection`, `dataTable`, `workflow`, or `dataColumn` of the table that stands beside it."""
 
 
 STATIC = Static()

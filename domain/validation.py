@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from domain.configs import CompiledConfig, compile_config
 from domain.errors import TemplateFault
 from domain.expressions import compile_expression, compile_template, compile_value
+from domain.named_objects import unknown_name
 from domain.problems import MAX_STEPS, Problem, did_you_mean, shown, worst_first
 from domain.references import ANY_NAMES, Scope, Surroundings, WorkspaceNames, check_reference, input_names
 from domain.wiring import (
@@ -155,13 +156,11 @@ class _Checker:
         above = ("config", node.kind)
         for use in config.uses:
             self._check_reference(use.reference, scope, around, (*above, *use.path))
-        known = self.names.connections
         for named in config.named_objects:
-            if named.to == "connection" and known is not None and named.name not in known:
-                message = f"There is no connection {shown(named.name)}."
-                hint = did_you_mean(named.name, known) or "Make it with `createConnection`."
+            if (found := unknown_name(named, config.named_objects, self.names)) is not None:
+                code, message, hint = found
                 self.problems.append(
-                    Problem("UNKNOWN_CONNECTION", message, node_key=node.key, path=(*above, *named.path), hint=hint)
+                    Problem(code, message, node_key=node.key, path=(*above, *named.path)[:MAX_STEPS], hint=hint)
                 )
 
     def _check_policies(self, node: GraphNode, around: Surroundings) -> bool:

@@ -15,6 +15,7 @@ from domain.ids import Prefix, WorkspaceId
 from gql.absent import ABSENT, or_none
 from gql.connections import ConnectionsOfWorkspace
 from gql.context import Context, Info
+from gql.data_tables import DataTablesOfWorkspace
 from gql.enums import expose
 from gql.errors import UserError
 from gql.fields import mutation, query
@@ -55,7 +56,14 @@ expose(
 
 
 @strawberry.type(description="A tenant: everything below belongs to exactly one workspace, and names are unique in it.")
-class Workspace(Node, WorkflowsOfWorkspace, RunsOfWorkspace, SecretsOfWorkspace, ConnectionsOfWorkspace):
+class Workspace(
+    Node,
+    WorkflowsOfWorkspace,
+    RunsOfWorkspace,
+    SecretsOfWorkspace,
+    ConnectionsOfWorkspace,
+    DataTablesOfWorkspace,
+):
     """A tenant; each feature adds what it keeps there."""
 
     id: strawberry.ID = strawberry.field(description="Its id.")

@@ -9,6 +9,7 @@ from graphql import GraphQLInputObjectType, lexicographic_sort_schema, print_sch
 from strawberry.schema.config import StrawberryConfig
 
 from gql.connections import ConnectionMutation
+from gql.data_tables import DataTableMutation, DataTableQuery
 from gql.errors import USER_ERROR_TYPES
 from gql.identity import IdentityMutation, IdentityQuery
 from gql.limits import Documents, Guard
@@ -28,13 +29,22 @@ if TYPE_CHECKING:
     from strawberry.types import ExecutionContext
 
 # A feature adds its mixins to these three, and types that only an interface leads to to the fourth.
-QUERIES: tuple[type[Any], ...] = (ServerQuery, NodesQuery, IdentityQuery, PaletteQuery, WorkflowQuery, RunQueries)
+QUERIES: tuple[type[Any], ...] = (
+    ServerQuery,
+    NodesQuery,
+    IdentityQuery,
+    PaletteQuery,
+    WorkflowQuery,
+    RunQueries,
+    DataTableQuery,
+)
 MUTATIONS: tuple[type[Any], ...] = (
     IdentityMutation,
     SecretMutation,
     ConnectionMutation,
     WorkflowMutation,
     RunMutation,
+    DataTableMutation,
 )
 SUBSCRIPTIONS: tuple[type[Any], ...] = (ServerSubscription, RunSubscription)
 TYPES: tuple[type[Any], ...] = (*USER_ERROR_TYPES, *EVENT_TYPES)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from domain.workflow import Definition, Workflow
 
 # What a problem of these codes says may be over without the workflow having changed.
-_ABOUT_NAMES: Final = frozenset({"UNKNOWN_CONNECTION", "UNKNOWN_SECRET"})
+_ABOUT_NAMES: Final = frozenset({"UNKNOWN_CONNECTION", "UNKNOWN_SECRET", "UNKNOWN_DATA_TABLE", "UNKNOWN_COLUMN"})
 
 
 class HasNames(Protocol):
@@ -27,16 +27,31 @@ class HasNames(Protocol):
         ...
 
 
+class HasColumns(Protocol):
+    """What knows the tables of a workspace and their columns."""
+
+    async def columns(self, workspace_id: WorkspaceId) -> Mapping[str, frozenset[str]]:
+        """Return the names of the columns of each table, by its name."""
+        ...
+
+
 class Drafts:
     """Workflows as they are now: what was wrong for want of a name is looked at again when one is read."""
 
     def __init__(
-        self, workflows: Workflows, kinds: Mapping[str, NodeKind], *, secrets: HasNames, connections: HasNames
+        self,
+        workflows: Workflows,
+        kinds: Mapping[str, NodeKind],
+        *,
+        secrets: HasNames,
+        connections: HasNames,
+        data_tables: HasColumns,
     ) -> None:
         self._workflows = workflows
         self._kinds = kinds
         self._secrets = secrets
         self._connections = connections
+        self._data_tables = data_tables
 
     async def find(self, within: frozenset[WorkspaceId], workflow_id: WorkflowId) -> Workflow | None:
         """Find a workflow."""
@@ -62,7 +77,9 @@ class Drafts:
     async def check(self, workspace_id: WorkspaceId, definition: Definition) -> list[Problem]:
         """Return what is wrong with a definition in a workspace, worst first."""
         names = WorkspaceNames(
-            connections=await self._connections.names(workspace_id), secrets=await self._secrets.names(workspace_id)
+            connections=await self._connections.names(workspace_id),
+            secrets=await self._secrets.names(workspace_id),
+            data_tables=await self._data_tables.columns(workspace_id),
         )
         return check(definition, self._kinds, names)
 

@@ -15,6 +15,7 @@ from domain.connections import ChatSettings
 from domain.errors import DatabaseUnavailable, SetupFault
 from domain.ids import ExecutorId
 from persistence.connections import PostgresConnections
+from persistence.data_tables import PostgresDataTables
 from persistence.database import open_database
 from persistence.embedded import embedded_postgres
 from persistence.identity import PostgresIdentity
@@ -30,6 +31,7 @@ from persistence.workflows import PostgresWorkflows
 from runtime.clients.http import open_http
 from runtime.clients.outbound import OutboundGuard
 from runtime.connections import ConnectionService
+from runtime.data_tables import DataTableService
 from runtime.drafts import Drafts
 from runtime.encryption import Vault
 from runtime.health import Health
@@ -66,6 +68,7 @@ class Services:
     workflows: WorkflowService
     secrets: SecretService
     connections: ConnectionService
+    data_tables: DataTableService
     runs: RunService
     progress: Progress
     registry: Registry
@@ -115,7 +118,14 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         # It reads the metadata of what is installed.
         registry = await asyncio.to_thread(load_registry)
         workflows = PostgresWorkflows(database)
-        drafts = Drafts(workflows, registry.names, secrets=stored.secrets, connections=stored.connections)
+        data_tables = DataTableService(PostgresDataTables(database))
+        drafts = Drafts(
+            workflows,
+            registry.names,
+            secrets=stored.secrets,
+            connections=stored.connections,
+            data_tables=data_tables,
+        )
         reader, queue = PostgresRuns(database), PostgresRunQueue(database)
         progress = Progress(reader)
         executor = ExecutorId(uuid7())
@@ -136,6 +146,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             WorkflowService(workflows, drafts, registry.names),
             stored.secrets,
             stored.connections,
+            data_tables,
             RunService(drafts, queue, reader, engine, progress),
             progress,
             registry,
