@@ -93,7 +93,9 @@ async def stock(client: ApiClient, documents: Sequence[LibraryDocument], console
             given = {"collectionId": collection.id, "documents": [document.to_input() for document in batch]}
             collection = await _change(client, operations.UPSERT_DOCUMENTS, given)
             progress.advance(task, len(batch))
-    stale = {"collectionId": collection.id, "filter": {"path": "python", "ne": python_version()}}
+    # What an earlier version's demo put there; notes of people's own carry no version and stay.
+    versions = [{"path": "python", "exists": True}, {"path": "python", "ne": python_version()}]
+    stale = {"collectionId": collection.id, "filter": {"and": versions}}
     collection = await _change(client, operations.DELETE_DOCUMENTS, stale)
     embedded = max(0, collection.stats.live + collection.stats.dead - known.live - known.dead)
     return Library(collection.id, table_id or await _make_table(client), collection.stats, embedded)
