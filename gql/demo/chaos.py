@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from domain.run import NodeRunStatus
 from gql.client.events import NodeOutputDelta, RunRecovered
@@ -12,16 +12,27 @@ from gql.demo.tally import Kill, Tally
 if TYPE_CHECKING:
     from gql.client.events import Event
     from gql.client.run_view import RunView
-    from gql.demo.server import DemoServer
 
 _PIECES = 4
 """Pieces of the answer that are seen before the first kill; each further kill comes two pieces later."""
 
 
+class Victim(Protocol):
+    """A server that is killed and started again."""
+
+    def kill(self) -> int:
+        """Send SIGKILL and return the id of the process."""
+        ...
+
+    def restart(self) -> None:
+        """Start anew at the same address; blocks until it serves."""
+        ...
+
+
 class Chaos:
     """Looks on at a run and kills the server as often as wanted, each time in the middle of another attempt's answer."""
 
-    def __init__(self, server: DemoServer, kills: int, group: asyncio.TaskGroup) -> None:
+    def __init__(self, server: Victim, kills: int, group: asyncio.TaskGroup) -> None:
         self.tally = Tally()
         self._server = server
         self._kills = kills
