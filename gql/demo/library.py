@@ -62,7 +62,7 @@ class Library:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the table, as it is read back."""
+    """A row of the table, as it is read back; values in the order of the columns."""
 
     id: str
     values: dict[str, Any]
@@ -140,4 +140,5 @@ async def read_rows(client: ApiClient, table_id: str, run_id: str) -> list[Row]:
         ServerUnreachable: no answer.
     """
     data = await client.execute(operations.READ_ROWS, {"table": table_id, "run": run_id})
-    return [Row(str(node["id"]), dict(node["values"])) for node in data["dataTable"]["rows"]["nodes"]]
+    nodes: list[dict[str, Any]] = data["dataTable"]["rows"]["nodes"]
+    return [Row(str(node["id"]), {name: node["values"].get(name) for name, _, _ in _COLUMNS}) for node in nodes]

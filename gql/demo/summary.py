@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import orjson
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -106,5 +107,5 @@ def _claims(claims: Sequence[Claim]) -> Text:
 
 
 def _short(value: object) -> str:
-    text = printable(str(value)).replace("\n", " ")
+    text = printable(value if isinstance(value, str) else orjson.dumps(value).decode()).replace("\n", " ")
     return text if len(text) <= 40 else f"{text[:39]}…"  # noqa: PLR2004 -- as much as fits beside the others
