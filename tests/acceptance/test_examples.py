@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
 @pytest.fixture
 async def client(database_url: str, data_dir: Path, real_model: LocalModel) -> AsyncGenerator[ApiClient]:
     """Serve Anabranch with real models, a few documents and the table; gives a client that is signed in."""
-    embedder = assemble(data_dir / "embedder")
+    embedder = await asyncio.to_thread(assemble, data_dir / "embedder")
     settings = settings_on(database_url, data_dir).model_copy(
         update={
             "llm": LlmSettings(base_url=real_model.base_url, model=real_model.model),
