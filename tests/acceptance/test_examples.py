@@ -19,9 +19,8 @@ from gql.commands.workflow_runs import Given, prepare, read_input, start
 from gql.demo.corpus import read_library
 from gql.demo.library import stock
 from gql.watch import watch
-from runtime.local_embedder import MODEL_NAME, assemble
 from runtime.registry import BUILT_IN
-from runtime.settings import EmbeddingSettings, LlmSettings
+from runtime.settings import LlmSettings
 from tests.support.local_model import real_model
 from tests.support.services import settings_on
 from tests.support.whole_server import serving_anabranch
@@ -50,13 +49,8 @@ EXPECTED: dict[str, dict[str, Any]] = {
 @pytest.fixture
 async def client(database_url: str, data_dir: Path, real_model: LocalModel) -> AsyncGenerator[ApiClient]:
     """Serve Anabranch with real models, a few documents and the table; gives a client that is signed in."""
-    embedder = await asyncio.to_thread(assemble, data_dir / "embedder")
-    settings = settings_on(database_url, data_dir).model_copy(
-        update={
-            "llm": LlmSettings(base_url=real_model.base_url, model=real_model.model),
-            "embedding": EmbeddingSettings(model=MODEL_NAME, model_path=embedder),
-        }
-    )
+    plain = await asyncio.to_thread(settings_on, database_url, data_dir)  # looks for the embedding model's files
+    settings = plain.model_copy(update={"llm": LlmSettings(base_url=real_model.base_url, model=real_model.model)})
     documents = [document for document in read_library() if document.name in {"difflib", "difflib.Differ"}]
     async with (
         serving_anabranch(settings, allowed=(real_model.address,)) as url,
