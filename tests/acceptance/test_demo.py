@@ -184,7 +184,7 @@ def ask(data: Path) -> dict[str, list[str]]:
     done = run(data, "run", "examples/ask.yaml", "--input", "question=How do I compare two texts?", "--watch")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     output = json.loads(done.stdout[done.stdout.index("\n{") :])
-    assert output["row"]["rowCount"] == 1
+    assert output["rowsWritten"] == 1
     return output["sources"]
 
 

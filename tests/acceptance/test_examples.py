@@ -40,7 +40,7 @@ INPUTS: dict[str, dict[str, Json]] = {
     "learn": {"title": "Anabranch", "text": "A stream that leaves the main river and rejoins it."},
 }
 EXPECTED: dict[str, dict[str, Any]] = {
-    "ask": {"row": {"rowCount": 1, "rows": []}, "sources": {"members": ["difflib.Differ"], "modules": ["difflib"]}},
+    "ask": {"rowsWritten": 1, "sources": {"members": ["difflib.Differ"], "modules": ["difflib"]}},
     "hello": {"server": {"status": "alive"}},
     "learn": {"best": "Anabranch"},
 }
