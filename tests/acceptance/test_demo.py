@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -27,6 +28,8 @@ from gql.demo.library import COLLECTION, TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from gql.commands.developer import Developer
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 120
@@ -165,10 +168,8 @@ def test_without_its_model_it_fails_with_a_sentence(data: Path) -> None:
     assert "All of it holds" not in told
 
 
-async def empty(data: Path) -> None:
+async def empty(account: Developer) -> None:
     """Delete every document over the API, as the developer's account."""
-    account = developer.find(data)
-    assert account is not None
     assert account.url is not None
     async with aiohttp.ClientSession() as http:
         client = ApiClient(http, account.url)
@@ -189,7 +190,7 @@ def ask(data: Path) -> dict[str, list[str]]:
     return output["sources"]
 
 
-async def test_kept_running_it_answers_more_from_its_documents_and_without_them_from_none(data: Path) -> None:
+def test_kept_running_it_answers_more_from_its_documents_and_without_them_from_none(data: Path) -> None:
     with started(data, "--keep", "--chaos", "0") as process:
         told = read_until(process, "Ask more")
         assert re.search(
@@ -198,7 +199,9 @@ async def test_kept_running_it_answers_more_from_its_documents_and_without_them_
         sources = ask(data)
         assert "difflib.Differ" in sources["members"]
         assert "difflib" in sources["modules"]
-        await empty(data)
+        account = developer.find(data)
+        assert account is not None
+        asyncio.run(empty(account))
         assert ask(data) == {"members": [], "modules": []}
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
