@@ -80,6 +80,21 @@ class Database:
                 yield connection
 
     @asynccontextmanager
+    async def driver(self) -> AsyncGenerator[DirectConnection]:
+        """Yield the driver's connection behind a pooled one, each statement a transaction of its own, JSON as text.
+
+        For the few statements of every start of a run: SQLAlchemy takes 0.4 ms of the event loop for each, this 0.1.
+
+        Raises:
+            DatabaseUnavailable, SetupFault: as with `connection`.
+        """
+        with translated_errors():
+            async with self._single.connect() as connection:
+                pooled = await connection.get_raw_connection()
+                assert pooled.driver_connection is not None  # noqa: S101 -- it is there while it is checked out
+                yield pooled.driver_connection
+
+    @asynccontextmanager
     async def direct(self) -> AsyncGenerator[DirectConnection]:
         """Yield a driver's connection of its own: no pool, no transaction, no statement timeout, JSON as text.
 
@@ -151,6 +166,7 @@ def create_engine(url: str, *, pool_size: int, statement_timeout_ms: int) -> Asy
         async_creator=connect,
         pool_size=pool_size,
         max_overflow=0,
+        pool_use_lifo=True,  # the connection that was used last has its statements prepared and its caches warm
         pool_timeout=_POOL_TIMEOUT_S,
         json_serializer=_to_json,
         json_deserializer=orjson.loads,
