@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from domain.errors import InvalidInput
+from domain.errors import InvalidInput, LimitExceeded, NodeFault
+from domain.json_codec import encode
+from domain.texts import check_text, size_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
+    from domain.filters import Condition
     from domain.ids import ChunkId, CollectionId, DocumentId, WorkspaceId
     from domain.json_value import Json
 
@@ -55,8 +59,11 @@ class SearchMode(StrEnum):
     """How matches are found."""
 
     SEMANTIC = "SEMANTIC"
+    """By meaning: nearest vectors."""
     KEYWORD = "KEYWORD"
+    """By words: full text."""
     HYBRID = "HYBRID"
+    """By both, ranks fused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +153,50 @@ class NewDocument:
     external_id: str | None
     text: str
     metadata: Json
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """What is searched for in one collection: a text, a vector as long as the collection's, or both."""
+
+    text: str | None = None
+    vector: Sequence[float] | None = None
+    top_k: int = 10
+    mode: SearchMode = SearchMode.SEMANTIC
+    condition: Condition | None = None
+    score_threshold: float | None = None
+
+
+def check_document(external_id: str | None, text: str, metadata: Json, path: list[str]) -> NewDocument:
+    """Return a document that can be stored.
+
+    Raises:
+        InvalidInput: a text without anything in it, a key or metadata that cannot be stored.
+        LimitExceeded: a text above 1 MiB, metadata above 64 KiB.
+    """
+    if external_id is not None and not check_text(external_id, [*path, "externalId"], limit=MAX_EXTERNAL_ID):
+        raise InvalidInput("A key is not empty; leave it out to have the text's hash.", path=[*path, "externalId"])
+    size = size_of(text, [*path, "text"])
+    if size > MAX_TEXT_BYTES:
+        message = f"A text has at most {MAX_TEXT_BYTES:,} bytes; this one has {size:,}."
+        raise LimitExceeded(message, limit=MAX_TEXT_BYTES, actual=size, path=[*path, "text"])
+    if not text.strip():
+        raise InvalidInput("The text is empty.", path=[*path, "text"])
+    check_text(text, [*path, "text"], limit=MAX_TEXT_BYTES)
+    return NewDocument(external_id, text, _checked_metadata(metadata, [*path, "metadata"]))
+
+
+def _checked_metadata(metadata: Json, path: list[str]) -> Json:
+    if metadata is not None and not isinstance(metadata, dict):
+        raise InvalidInput("Metadata is an object, such as `{year: 2026}`.", path=path)
+    try:
+        size = len(encode(metadata))
+    except NodeFault as fault:
+        raise InvalidInput(f"This metadata cannot be stored: {fault.message}", path=path) from None
+    if size > MAX_METADATA_BYTES:
+        message = f"Metadata has at most {MAX_METADATA_BYTES:,} bytes; this has {size:,}."
+        raise LimitExceeded(message, limit=MAX_METADATA_BYTES, actual=size, path=path)
+    return metadata
 
 
 def check_collection_name(name: str, path: list[str]) -> str:

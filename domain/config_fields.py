@@ -34,6 +34,8 @@ class ConfigField:
     """A scalar type, an enum or a `Config`; of a list, its items' type; Any for JSON."""
     is_list: bool
     is_json: bool
+    written_as: str | None
+    """Of JSON, the GraphQL input that it is written as; None = `JSON`."""
     is_optional: bool
     """Whether null may stand there."""
     is_required: bool
@@ -82,7 +84,8 @@ def _field(model: type[Config], name: str, info: FieldInfo) -> ConfigField:
     if is_list:
         inner, item_marks, _ = _unwrap(get_args(inner)[0], ())
         marks = [*marks, *item_marks]
-    is_json = any(isinstance(mark, JsonField) for mark in marks)
+    json_marks = [mark for mark in marks if isinstance(mark, JsonField)]
+    is_json = bool(json_marks)
     if not is_json and not isinstance(inner, type):
         raise TypeError(f"{model.__name__}.{name} has no GraphQL shape: {inner}.")
     return ConfigField(
@@ -92,6 +95,7 @@ def _field(model: type[Config], name: str, info: FieldInfo) -> ConfigField:
         type=inner,
         is_list=is_list,
         is_json=is_json,
+        written_as=json_marks[0].written_as if json_marks else None,
         is_optional=is_optional or inner is Any,
         is_required=info.is_required(),
         default=_default(info),

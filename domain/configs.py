@@ -12,7 +12,7 @@ from domain.config_shapes import Fields, Items, Leaf, Shape, config_schema, outp
 from domain.errors import NodeFault, TemplateFault
 from domain.expressions import compile_template, compile_value
 from domain.kinds import ConfigProblem
-from domain.template_data import to_text
+from domain.template_data import rendering, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -188,8 +188,12 @@ class _Templated(_Part):
     def render(self, scope: Mapping[str, Json], is_masked: bool) -> Json:
         try:
             value = self.template.render(scope)
-            # A field that holds a text takes any value as the text that it has inside a text; null stays absent.
-            return value if self.is_json or value is None or isinstance(value, str) else to_text(value)
+            if self.is_json or value is None or isinstance(value, str):
+                return value
+            # A field that holds a text takes any value as the text that it has inside a text; null stays absent. What
+            # only names a value was given without a rendering, so the budget for writing it begins here.
+            rendering.begin()
+            return to_text(value)
         except TemplateFault as fault:
             if is_masked:  # with the secret it could be rendered
                 return MASK

@@ -13,6 +13,7 @@ from domain.run import DeltaChannel, Usage
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from domain.ports.node_collections import NodeCollections
     from domain.ports.outbound import ChatModel, Credential, HttpClient
 
 
@@ -71,6 +72,9 @@ class SecretCapable:
 class JsonField:
     """Marks a field (annotated `Any`) that holds any JSON value; the texts inside are templates unless static."""
 
+    written_as: str | None = None
+    """The input type that GraphQL has for writing it, such as `FilterInput`; None = `JSON`. It is always read as `JSON`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -83,6 +87,7 @@ class Reference:
 STATIC = Static()
 SECRET_CAPABLE = SecretCapable()
 JSON_FIELD = JsonField()
+FILTER_FIELD = JsonField("FilterInput")
 
 
 class NameValue(Config):
@@ -149,6 +154,11 @@ class NodeContext(Protocol):
         Raises:
             NodeFault: no such connection, or of another kind.
         """
+        ...
+
+    @property
+    def collections(self) -> NodeCollections:
+        """The vector collections of the run's workspace, by their names."""
         ...
 
     async def emit(self, text: str, channel: DeltaChannel = DeltaChannel.TEXT) -> None:

@@ -27,6 +27,9 @@ def unknown_name(
         case "connection" if names.connections is not None and named.name not in names.connections:
             hint = did_you_mean(named.name, names.connections) or "Make it with `createConnection`."
             return "UNKNOWN_CONNECTION", f"There is no connection {shown(named.name)}.", hint
+        case "collection" if names.collections is not None and named.name not in names.collections:
+            hint = did_you_mean(named.name, names.collections) or "Make it with `createCollection`."
+            return "UNKNOWN_COLLECTION", f"There is no collection {shown(named.name)}.", hint
         case "dataTable" if names.data_tables is not None and named.name not in names.data_tables:
             hint = did_you_mean(named.name, names.data_tables) or "Make it with `createDataTable`."
             return "UNKNOWN_DATA_TABLE", f"There is no table {shown(named.name)}.", hint

@@ -28,9 +28,10 @@ class WorkspaceNames:
     secrets: frozenset[str] | None = frozenset()
     data_tables: Mapping[str, frozenset[str]] | None = field(default_factory=dict[str, "frozenset[str]"])
     """The columns of each table."""
+    collections: frozenset[str] | None = frozenset()
 
 
-ANY_NAMES: Final = WorkspaceNames(connections=None, secrets=None, data_tables=None)
+ANY_NAMES: Final = WorkspaceNames(connections=None, secrets=None, data_tables=None, collections=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,8 @@ app = typer.Typer(
 )
 users = typer.Typer(help="Accounts, directly in the database.", no_args_is_help=True)
 app.add_typer(users, name="user")
+collections = typer.Typer(help="Vector collections.", no_args_is_help=True)
+app.add_typer(collections, name="collection")
 
 
 def _option(names: str, variable: str, text: str, **more: Any) -> Any:
@@ -264,6 +266,24 @@ def create_user(
     password = password or str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
     user = _run(create(_settings(data_dir=data_dir, database_url=database_url), email, password, name))
     typer.echo(f"Made the account {user.email}.")
+
+
+@collections.command("ingest")
+def ingest_files(
+    name: Annotated[str, typer.Argument(help="The collection; it is made if there is none.", show_default=False)],
+    paths: Annotated[list[Path], typer.Argument(metavar="FILE|FOLDER…", help="What to write.", show_default=False)],
+    url: Url = None,
+    api_key: ApiKey = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write files into a collection.
+
+    Text files (.md, .rst, .txt; of a folder, all inside) are known by their paths; a .jsonl has one document
+    `{externalId, text, metadata}` a line. What has not changed since is not embedded again.
+    """
+    from gql.commands.ingestion import ingest  # noqa: PLC0415
+
+    _run(ingest(_target(url, api_key, data_dir), name, paths, Console()))
 
 
 @app.command()

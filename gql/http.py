@@ -127,13 +127,15 @@ class Endpoint(GraphQL[Context, None]):
 
     async def _respond(self, request: Request, media: str) -> Response:
         limits = self.settings.api
-        parameters = await read_parameters(request, limits.max_body_bytes)
+        token = sent_token(request)
+        caller = await find_caller(self.services, token)
+        # Nobody who is not signed in makes the server read much.
+        documents_bytes = limits.max_documents_bytes if caller else 0
+        parameters = await read_parameters(request, limits.max_body_bytes, documents_bytes)
         too_long = refuse_long(parameters.query, limits)
         if too_long is not None:
             return _response([too_long], None, media)
         response = Response()
-        token = sent_token(request)
-        caller = await find_caller(self.services, token)
         is_refused = token is not None and caller is None
         context = Context(
             self.services,

@@ -13,6 +13,7 @@ from domain.errors import InvalidToken
 from domain.identity import Permission, Role, Scope
 from domain.ids import Prefix, WorkspaceId
 from gql.absent import ABSENT, or_none
+from gql.collections.types import CollectionsOfWorkspace
 from gql.connections import ConnectionsOfWorkspace
 from gql.context import Context, Info
 from gql.data_tables import DataTablesOfWorkspace
@@ -63,6 +64,7 @@ class Workspace(
     SecretsOfWorkspace,
     ConnectionsOfWorkspace,
     DataTablesOfWorkspace,
+    CollectionsOfWorkspace,
 ):
     """A tenant; each feature adds what it keeps there."""
 

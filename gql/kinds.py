@@ -23,10 +23,13 @@ from domain.kinds import Config
 from domain.validation import ports_of
 from domain.workflow import GraphNode
 from gql.enums import expose
+from gql.filters import FilterInput
 from runtime.registry import load_registry
 
 _UNION = "The configuration of a node. Equal field names have equal types in all members, so one document can select them all."
 _UNKNOWN = "UNKNOWN"
+_WRITTEN_AS: Mapping[str, type[Any]] = {"FilterInput": FilterInput}
+"""Inputs that are designed by hand, by the names that a `JsonField` gives."""
 
 
 @strawberry.type(description="The configuration of a node whose kind is not installed here; it cannot be run.")
@@ -138,6 +141,8 @@ class _Types:
 
     def _shape(self, one: ConfigField, nested: Any, is_nullable: bool) -> Any:
         inner: Any = JSON if one.is_json else one.type
+        if one.written_as is not None and nested == self.input:
+            inner = _WRITTEN_AS[one.written_as]
         if _is_model(one):
             inner = nested(one.type)
         elif isinstance(inner, type) and issubclass(inner, Enum):

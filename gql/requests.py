@@ -69,8 +69,11 @@ def negotiate(accept: str | None) -> str:
     return best
 
 
-async def read_parameters(request: Request, max_body_bytes: int) -> Parameters:
-    """Return the parameters of a GET or POST request.
+_WRITES_DOCUMENTS = "upsertDocuments"
+
+
+async def read_parameters(request: Request, max_body_bytes: int, max_documents_bytes: int = 0) -> Parameters:
+    """Return the parameters of a GET or POST request; one that writes documents may have the larger body.
 
     Raises:
         Refused: another method, another media type, too large, not JSON, or of another shape.
@@ -81,7 +84,11 @@ async def read_parameters(request: Request, max_body_bytes: int) -> Parameters:
     if request.method != "POST":
         raise Refused(405, "GraphQL is asked with GET or POST.", headers={"Allow": "GET, POST"})
     _refuse_media_type(request)
-    return _shaped(_json_object(await _read_body(request, max_body_bytes), "The body"))
+    body = await _read_body(request, max(max_body_bytes, max_documents_bytes))
+    parameters = _shaped(_json_object(body, "The body"))
+    if len(body) > max_body_bytes and _WRITES_DOCUMENTS not in parameters.query:
+        raise _too_large(max_body_bytes)
+    return parameters
 
 
 def _quality(options: list[str]) -> float:

@@ -8,6 +8,7 @@ import strawberry
 from graphql import GraphQLInputObjectType, lexicographic_sort_schema, print_schema
 from strawberry.schema.config import StrawberryConfig
 
+from gql.collections.fields import CollectionMutation, CollectionQuery, CollectionSubscription
 from gql.connections import ConnectionMutation
 from gql.data_tables import DataTableMutation, DataTableQuery
 from gql.errors import USER_ERROR_TYPES
@@ -37,6 +38,7 @@ QUERIES: tuple[type[Any], ...] = (
     WorkflowQuery,
     RunQueries,
     DataTableQuery,
+    CollectionQuery,
 )
 MUTATIONS: tuple[type[Any], ...] = (
     IdentityMutation,
@@ -45,8 +47,9 @@ MUTATIONS: tuple[type[Any], ...] = (
     WorkflowMutation,
     RunMutation,
     DataTableMutation,
+    CollectionMutation,
 )
-SUBSCRIPTIONS: tuple[type[Any], ...] = (ServerSubscription, RunSubscription)
+SUBSCRIPTIONS: tuple[type[Any], ...] = (ServerSubscription, RunSubscription, CollectionSubscription)
 TYPES: tuple[type[Any], ...] = (*USER_ERROR_TYPES, *EVENT_TYPES)
 
 

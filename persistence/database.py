@@ -38,6 +38,8 @@ _DRIVER_ERRORS: Final = (
     OSError,
     TimeoutError,
 )
+# What can befall whoever keeps a connection for long; also what only somebody else can mend.
+TROUBLES: Final = (*_DRIVER_ERRORS, DatabaseUnavailable, SetupFault)
 _CLOSED_WORDS: Final = ("connection is closed", "connection was closed", "connection is lost")
 
 

@@ -7,11 +7,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-import asyncpg
 import structlog
 
-from domain.errors import DatabaseUnavailable, SetupFault
-from persistence.database import close_direct
+from domain.errors import DatabaseUnavailable
+from persistence.database import TROUBLES, close_direct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,16 +27,6 @@ INSERT INTO executors (id, lock_key, expires_at) VALUES ($1, $2, now() + make_in
 ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at
 """
 
-# Also what only somebody else can mend: until then the lease must not end without a word.
-_TROUBLES: Final = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    DatabaseUnavailable,
-    SetupFault,
-    OSError,
-    TimeoutError,
-)
 
 _log = structlog.get_logger(__name__)
 
@@ -95,7 +84,7 @@ class ExecutorLease:
             try:
                 connection = await self._database.open_direct()
                 await self._renew_for_ever(connection)
-            except _TROUBLES as error:
+            except TROUBLES as error:
                 _log.warning("lease.connection_lost", error=type(error).__name__)
                 self._check_expiry()
                 await asyncio.sleep(_RETRY_S)

@@ -6,12 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 
-from domain.errors import DatabaseUnavailable, SetupFault
 from persistence.append_statement import CHANNEL, COMMAND_CHANNEL
-from persistence.database import close_direct
+from persistence.database import TROUBLES, close_direct
 
 if TYPE_CHECKING:
     from domain.ports.runs import LogListener
@@ -21,15 +19,6 @@ _RETRY_S: Final = 0.5
 _CHECK_S: Final = 5.0
 _HEX: Final = 32
 
-_TROUBLES: Final = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    DatabaseUnavailable,
-    SetupFault,
-    OSError,
-    TimeoutError,
-)
 
 _log = structlog.get_logger(__name__)
 
@@ -55,7 +44,7 @@ class PostgresListener:
                 while not connection.is_closed():
                     await asyncio.sleep(_CHECK_S)
                     await connection.execute("SELECT 1", timeout=_CHECK_S)
-            except _TROUBLES as error:
+            except TROUBLES as error:
                 _log.warning("listener.connection_lost", error=type(error).__name__)
             finally:
                 if connection is not None:

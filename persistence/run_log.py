@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import asyncpg
 import structlog
 
-from domain.errors import AnabranchError, DatabaseUnavailable, Fenced, InvalidInput, SetupFault
+from domain.errors import AnabranchError, DatabaseUnavailable, Fenced, InvalidInput
 from domain.events import TERMINAL
 from persistence.append_statement import APPEND, arguments
-from persistence.database import close_direct, is_unavailable, sqlstate
+from persistence.database import TROUBLES, close_direct, is_unavailable, sqlstate
 from persistence.run_rows import event_key, fold
 
 if TYPE_CHECKING:
@@ -43,15 +43,6 @@ SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = of
 """
 _NO_EPOCH: Final = -1
 
-_TROUBLES: Final = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    DatabaseUnavailable,
-    SetupFault,
-    OSError,
-    TimeoutError,
-)
 # What is wrong with a value and not with the database; the first two come from writing it as JSON.
 _REFUSALS: Final = (TypeError, ValueError, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
@@ -127,7 +118,7 @@ class PostgresRunLog:
         while groups:
             try:
                 await self._store_once(groups)
-            except _TROUBLES as error:
+            except TROUBLES as error:
                 # Whatever it is, nothing may be lost: the log waits until PostgreSQL takes it.
                 level = _log.warning if is_unavailable(error) or isinstance(error, DatabaseUnavailable) else _log.error
                 level("run_log.append_failed", groups=len(groups), retry_in_s=backoff_s, error=type(error).__name__)

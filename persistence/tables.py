@@ -7,12 +7,10 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
     Table,
     Text,
@@ -20,77 +18,47 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSON, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 
+from domain.collections import VectorMetric
 from domain.identity import Role
 from domain.run import NodeRunStatus, RunStatus, TriggerKind
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-        "pk": "%(table_name)s_pkey",
-    }
-)
-
-
-def _one_of(column: str, values: type[Role | RunStatus | NodeRunStatus | TriggerKind]) -> CheckConstraint:
-    listed = ", ".join(f"'{value.value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({listed})", name=column)
-
-
-def _id() -> Column[object]:
-    return Column("id", Uuid, primary_key=True)
-
-
-def _workspace() -> Column[object]:
-    return Column("workspace_id", Uuid, ForeignKey("workspaces.id", ondelete="CASCADE"), nullable=False)
-
-
-def _instant(name: str, *, nullable: bool = False) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=nullable)
-
-
-def _now(name: str) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=False, server_default=text("now()"))
-
+from persistence.columns import id_column, instant, metadata, now, one_of, workspace_column
 
 # ── identity ──
 
 users = Table(
     "users",
     metadata,
-    _id(),
+    id_column(),
     Column("email", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False),
     Column("password_hash", Text, nullable=False),
-    _now("created_at"),
+    now("created_at"),
 )
 
-workspaces = Table("workspaces", metadata, _id(), Column("name", Text, nullable=False), _now("created_at"))
+workspaces = Table("workspaces", metadata, id_column(), Column("name", Text, nullable=False), now("created_at"))
 
 members = Table(
     "members",
     metadata,
-    _id(),
-    _workspace(),
+    id_column(),
+    workspace_column(),
     Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("role", Text, nullable=False),
-    _now("joined_at"),
+    now("joined_at"),
     UniqueConstraint("workspace_id", "user_id"),
-    _one_of("role", Role),
+    one_of("role", Role),
 )
 
 sessions = Table(
     "sessions",
     metadata,
-    _id(),
+    id_column(),
     Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
-    _now("created_at"),
-    _instant("expires_at"),
-    _instant("ended_at", nullable=True),
+    now("created_at"),
+    instant("expires_at"),
+    instant("ended_at", nullable=True),
 )
 
 refresh_tokens = Table(
@@ -98,9 +66,9 @@ refresh_tokens = Table(
     metadata,
     Column("token_hash", LargeBinary, primary_key=True),
     Column("session_id", Uuid, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False, index=True),
-    _now("created_at"),
-    _instant("expires_at"),
-    _instant("used_at", nullable=True),
+    now("created_at"),
+    instant("expires_at"),
+    instant("used_at", nullable=True),
 )
 
 sign_in_attempts = Table(
@@ -108,7 +76,7 @@ sign_in_attempts = Table(
     metadata,
     Column("account", Text, nullable=False),
     Column("address", Text, nullable=False),
-    _now("at"),
+    now("at"),
     Index("sign_in_attempts_account_address_at_idx", "account", "address", "at"),
 )
 
@@ -117,30 +85,30 @@ sign_in_attempts = Table(
 secrets = Table(
     "secrets",
     metadata,
-    _id(),
-    _workspace(),
+    id_column(),
+    workspace_column(),
     Column("name", Text, nullable=False),
     Column("description", Text),
     Column("ciphertext", LargeBinary, nullable=False),
-    _instant("last_used_at", nullable=True),
-    _now("created_at"),
-    _now("updated_at"),
+    instant("last_used_at", nullable=True),
+    now("created_at"),
+    now("updated_at"),
     UniqueConstraint("workspace_id", "name"),
 )
 
 connections = Table(
     "connections",
     metadata,
-    _id(),
-    _workspace(),
+    id_column(),
+    workspace_column(),
     Column("name", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("settings", JSONB, nullable=False),
     Column("ciphertext", LargeBinary),
     Column("max_concurrent", Integer),
     Column("requests_per_minute", Integer),
-    _now("created_at"),
-    _now("updated_at"),
+    now("created_at"),
+    now("updated_at"),
     UniqueConstraint("workspace_id", "name"),
 )
 
@@ -149,12 +117,12 @@ connections = Table(
 data_tables = Table(
     "data_tables",
     metadata,
-    _id(),
-    _workspace(),
+    id_column(),
+    workspace_column(),
     Column("name", Text, nullable=False),
     Column("columns", JSON, nullable=False),
     Column("key_columns", JSON, nullable=False),
-    _now("created_at"),
+    now("created_at"),
     UniqueConstraint("workspace_id", "name"),
 )
 
@@ -162,7 +130,7 @@ data_tables = Table(
 data_rows = Table(
     "data_rows",
     metadata,
-    _id(),
+    id_column(),
     Column("table_id", Uuid, ForeignKey("data_tables.id", ondelete="CASCADE"), nullable=False),
     Column("row", JSONB, nullable=False),
     Column("row_key", LargeBinary),
@@ -170,8 +138,8 @@ data_rows = Table(
     Column("node_key", Text, nullable=False),
     Column("item_index", Integer, nullable=False),
     Column("ordinal", Integer, nullable=False),
-    _now("created_at"),
-    _now("updated_at"),
+    now("created_at"),
+    now("updated_at"),
     UniqueConstraint("run_id", "node_key", "item_index", "ordinal"),
     UniqueConstraint("table_id", "row_key"),
     Index("data_rows_table_id_id_idx", "table_id", "id"),
@@ -182,20 +150,20 @@ data_rows = Table(
 graphs = Table(
     "graphs",
     metadata,
-    _id(),
-    _workspace(),
+    id_column(),
+    workspace_column(),
     Column("content_hash", LargeBinary, nullable=False),
     Column("definition", JSON, nullable=False),
     Column("node_count", Integer, nullable=False),
-    _now("created_at"),
+    now("created_at"),
     UniqueConstraint("workspace_id", "content_hash"),
 )
 
 workflows = Table(
     "workflows",
     metadata,
-    _id(),
-    _workspace(),
+    id_column(),
+    workspace_column(),
     Column("slug", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("description", Text),
@@ -203,10 +171,96 @@ workflows = Table(
     Column("graph_id", Uuid, ForeignKey("graphs.id"), nullable=False, index=True),
     Column("problems", JSONB, nullable=False),
     Column("is_runnable", Boolean, nullable=False),
-    _now("created_at"),
-    _now("updated_at"),
+    now("created_at"),
+    now("updated_at"),
     Column("updated_by", Uuid, ForeignKey("users.id", ondelete="SET NULL")),
     UniqueConstraint("workspace_id", "slug"),
+)
+
+# ── collections ──
+
+# `last_seq` orders all that happens to a collection; whoever changes it holds the row until the commit. The counts and
+# `rebuild` (what the next generation will be, null while there is none) change with it.
+collections = Table(
+    "collections",
+    metadata,
+    id_column(),
+    workspace_column(),
+    Column("name", Text, nullable=False),
+    Column("embedder", JSONB, nullable=False),
+    Column("dimension", Integer, nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("chunking", JSONB, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("rebuild", JSONB(none_as_null=True)),
+    Column("last_seq", BigInteger, nullable=False, server_default="0"),
+    Column("forgotten_seq", BigInteger, nullable=False, server_default="0"),
+    Column("document_count", Integer, nullable=False, server_default="0"),
+    Column("chunk_count", Integer, nullable=False, server_default="0"),
+    Column("dead_count", Integer, nullable=False, server_default="0"),
+    now("created_at"),
+    now("updated_at"),
+    UniqueConstraint("workspace_id", "name"),
+    one_of("metric", VectorMetric),
+)
+
+# `generation` is the newest one that has chunks of the text as it is.
+documents = Table(
+    "documents",
+    metadata,
+    id_column(),
+    workspace_column(),
+    Column("collection_id", Uuid, ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
+    Column("external_id", Text),
+    Column("text", Text, nullable=False),
+    Column("text_hash", LargeBinary, nullable=False),
+    Column("metadata", JSONB, nullable=False),
+    Column("generation", Integer, nullable=False),
+    now("created_at"),
+    now("updated_at"),
+    Index("documents_workspace_id_idx", "workspace_id"),
+    Index("documents_collection_id_id_idx", "collection_id", "id"),
+    Index("documents_collection_id_generation_id_idx", "collection_id", "generation", "id"),
+    Index(
+        "documents_collection_id_external_id_key",
+        "collection_id",
+        "external_id",
+        unique=True,
+        postgresql_where=text("external_id IS NOT NULL"),
+    ),
+    Index(
+        "documents_collection_id_text_hash_key",
+        "collection_id",
+        "text_hash",
+        unique=True,
+        postgresql_where=text("external_id IS NULL"),
+    ),
+    Index("documents_metadata_idx", "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}),
+)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    id_column(),
+    Column("collection_id", Uuid, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("document_id", Uuid, ForeignKey("documents.id", ondelete="CASCADE"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("embedding", LargeBinary, nullable=False),
+    UniqueConstraint("collection_id", "generation", "seq"),
+    UniqueConstraint("document_id", "generation", "position"),
+)
+
+# What an index that was read before has to drop; after a day forgotten, and an older index is read anew.
+chunk_removals = Table(
+    "chunk_removals",
+    metadata,
+    Column("collection_id", Uuid, ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("removed", ARRAY(BigInteger), nullable=False),
+    now("at"),
 )
 
 # ── runs ──
@@ -214,17 +268,17 @@ workflows = Table(
 executors = Table(
     "executors",
     metadata,
-    _id(),
+    id_column(),
     Column("lock_key", BigInteger, nullable=False),
-    _instant("expires_at"),
-    _now("started_at"),
+    instant("expires_at"),
+    now("started_at"),
 )
 
 runs = Table(
     "runs",
     metadata,
-    _id(),
-    _workspace(),
+    id_column(),
+    workspace_column(),
     Column("workflow_id", Uuid, ForeignKey("workflows.id", ondelete="CASCADE"), nullable=False),
     Column("graph_id", Uuid, ForeignKey("graphs.id"), nullable=False),
     Column("status", Text, nullable=False),
@@ -248,11 +302,11 @@ runs = Table(
     Column("input_tokens", BigInteger, nullable=False, server_default="0"),
     Column("output_tokens", BigInteger, nullable=False, server_default="0"),
     Column("total_tokens", BigInteger, nullable=False, server_default="0"),
-    _now("created_at"),
-    _instant("started_at", nullable=True),
-    _instant("finished_at", nullable=True),
-    _one_of("status", RunStatus),
-    _one_of("trigger", TriggerKind),
+    now("created_at"),
+    instant("started_at", nullable=True),
+    instant("finished_at", nullable=True),
+    one_of("status", RunStatus),
+    one_of("trigger", TriggerKind),
     CheckConstraint("priority BETWEEN 1 AND 5", name="priority"),
     Index("runs_workspace_id_id_idx", "workspace_id", "id"),
     Index("runs_workflow_id_id_idx", "workflow_id", "id"),
@@ -281,8 +335,8 @@ run_commands = Table(
     Column("command_key", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("payload", JSON),
-    _now("created_at"),
-    _instant("applied_at", nullable=True),
+    now("created_at"),
+    instant("applied_at", nullable=True),
     UniqueConstraint("run_id", "command_key"),
     Index("run_commands_pending_idx", "run_id", postgresql_where=text("applied_at IS NULL")),
 )
@@ -295,7 +349,7 @@ run_events = Table(
     Column("seq", Integer, primary_key=True),
     Column("event_key", Text, nullable=False),
     Column("type", Text, nullable=False),
-    _instant("at"),
+    instant("at"),
     Column("node_key", Text),
     Column("item_index", Integer),
     Column("execution", Integer),
@@ -320,10 +374,10 @@ node_runs = Table(
     Column("input_tokens", Integer, nullable=False, server_default="0"),
     Column("output_tokens", Integer, nullable=False, server_default="0"),
     Column("total_tokens", Integer, nullable=False, server_default="0"),
-    _instant("started_at", nullable=True),
-    _instant("finished_at", nullable=True),
-    _instant("next_attempt_at", nullable=True),
-    _one_of("status", NodeRunStatus),
+    instant("started_at", nullable=True),
+    instant("finished_at", nullable=True),
+    instant("next_attempt_at", nullable=True),
+    one_of("status", NodeRunStatus),
     postgresql_partition_by="RANGE (run_id)",
 )
 

@@ -9,9 +9,11 @@ from domain.errors import DatabaseUnavailable
 from domain.run import NO_USAGE, DeltaChannel, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from domain.collections import Match, NewDocument, SearchQuery
     from domain.ids import RunId, WorkspaceId
+    from domain.ports.node_collections import NodeCollections, Written
     from domain.ports.outbound import ChatModel, Credential, HttpClient
     from runtime.deltas import DeltaStream
 
@@ -42,6 +44,10 @@ class NodeServices(Protocol):
         Raises:
             NodeFault: `UNKNOWN_CONNECTION`.
         """
+        ...
+
+    def collections(self, workspace_id: WorkspaceId) -> NodeCollections:
+        """Return the vector collections of a workspace."""
         ...
 
     async def secrets(self, workspace_id: WorkspaceId, names: frozenset[str]) -> Mapping[str, str]:
@@ -86,6 +92,11 @@ class NodeAttempt:
         """Return what the named connection adds to requests."""
         return await _patiently(lambda: self._services.credential(self._workspace_id, connection))
 
+    @property
+    def collections(self) -> NodeCollections:
+        """The vector collections of the run's workspace."""
+        return _PatientCollections(self._services.collections(self._workspace_id))
+
     async def secrets(self, names: frozenset[str]) -> Mapping[str, str]:
         """Return the values of the workspace's secrets."""
         return await _patiently(lambda: self._services.secrets(self._workspace_id, names))
@@ -109,6 +120,19 @@ class NodeAttempt:
         """Let `progress` restart this timeout."""
         self._idle = timeout
         self._idle_s = idle_s
+
+
+class _PatientCollections:
+    """Collections that outlast a restart of the database."""
+
+    def __init__(self, collections: NodeCollections) -> None:
+        self._collections = collections
+
+    async def search(self, name: str, query: SearchQuery) -> Sequence[Match]:
+        return await _patiently(lambda: self._collections.search(name, query))
+
+    async def upsert(self, name: str, documents: Sequence[NewDocument], moved: Callable[[], None]) -> Written:
+        return await _patiently(lambda: self._collections.upsert(name, documents, moved))
 
 
 async def _patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:

@@ -1,4 +1,4 @@
-"""What the process offers to the nodes of all runs: outbound HTTP, models, credentials, secrets."""
+"""What the process offers to the nodes of all runs: outbound HTTP, models, credentials, collections, secrets."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from runtime.clients.chat import OpenaiChatModel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from domain.ids import WorkspaceId
+    from domain.ports.node_collections import NodeCollections
     from domain.ports.outbound import ChatModel, Credential, HttpClient
     from runtime.connections import ConnectionService
     from runtime.secrets import SecretService
@@ -18,10 +19,17 @@ if TYPE_CHECKING:
 class ProcessServices:
     """Implements `runtime.attempt.NodeServices`."""
 
-    def __init__(self, http: HttpClient, connections: ConnectionService, secrets: SecretService) -> None:
+    def __init__(
+        self,
+        http: HttpClient,
+        connections: ConnectionService,
+        secrets: SecretService,
+        collections: Callable[[WorkspaceId], NodeCollections],
+    ) -> None:
         self._http = http
         self._connections = connections
         self._secrets = secrets
+        self._collections = collections
 
     @property
     def http(self) -> HttpClient:
@@ -36,6 +44,10 @@ class ProcessServices:
     async def credential(self, workspace_id: WorkspaceId, connection: str) -> Credential:
         """Return what an HTTP_AUTH connection adds to requests."""
         return await self._connections.credential(workspace_id, connection)
+
+    def collections(self, workspace_id: WorkspaceId) -> NodeCollections:
+        """Return the vector collections of a workspace."""
+        return self._collections(workspace_id)
 
     async def secrets(self, workspace_id: WorkspaceId, names: frozenset[str]) -> Mapping[str, str]:
         """Return the values of secrets."""

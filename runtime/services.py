@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 from domain.connections import ChatSettings
 from domain.errors import DatabaseUnavailable, SetupFault
 from domain.ids import ExecutorId
+from persistence.collections import open_vectors
 from persistence.connections import PostgresConnections
 from persistence.data_tables import PostgresDataTables
 from persistence.database import open_database
@@ -27,21 +28,31 @@ from persistence.run_log import PostgresRunLog
 from persistence.run_queue import PostgresRunQueue
 from persistence.runs import PostgresRuns
 from persistence.secrets import PostgresSecrets
+from persistence.vectors.faiss_index import IndexOptions
+from persistence.vectors.live_indexes import VectorOptions
 from persistence.workflows import PostgresWorkflows
 from runtime.clients.http import open_http
+from runtime.clients.local_embeddings import DEFAULT_MODEL, FastembedModel, LocalEmbedder
 from runtime.clients.outbound import OutboundGuard
+from runtime.collections import CollectionService
 from runtime.connections import ConnectionService
 from runtime.data_tables import DataTableService
+from runtime.documents import DocumentService
 from runtime.drafts import Drafts
+from runtime.embedders import Embedders
 from runtime.encryption import Vault
 from runtime.health import Health
 from runtime.identity import IdentityService, utc_now
+from runtime.ingestion import Ingestion
 from runtime.keys import open_keys
 from runtime.local import EngineLimits, LocalEngine
+from runtime.node_collections import WorkspaceCollections
 from runtime.node_services import ProcessServices
 from runtime.passwords import Passwords
 from runtime.progress import Progress
+from runtime.rebuilds import Rebuilder
 from runtime.registry import load_registry
+from runtime.retrieval import Retrieval
 from runtime.runs import RunService
 from runtime.secrets import SecretService
 from runtime.tasks import task_group
@@ -52,6 +63,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Sequence
     from uuid import UUID
 
+    from domain.ids import WorkspaceId
+    from domain.ports.collections import Collections
+    from domain.ports.node_collections import NodeCollections
+    from domain.ports.outbound import HttpClient
     from persistence.database import Database
     from runtime.registry import Registry
     from runtime.settings import Settings
@@ -69,6 +84,8 @@ class Services:
     secrets: SecretService
     connections: ConnectionService
     data_tables: DataTableService
+    collections: CollectionService
+    documents: DocumentService
     runs: RunService
     progress: Progress
     registry: Registry
@@ -83,6 +100,22 @@ class _Stored:
     identity: IdentityService
     secrets: SecretService
     connections: ConnectionService
+
+
+@dataclass(frozen=True, slots=True)
+class _Vectors:
+    """Collections: what keeps them, and what is done with them."""
+
+    store: Collections
+    ingestion: Ingestion
+    retrieval: Retrieval
+    rebuilder: Rebuilder
+    collections: CollectionService
+    documents: DocumentService
+
+    def of_workspace(self, workspace_id: WorkspaceId) -> NodeCollections:
+        """Return what nodes of a workspace may use."""
+        return WorkspaceCollections(self.store, self.ingestion, self.retrieval, workspace_id)
 
 
 class _Ears:
@@ -119,18 +152,20 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         registry = await asyncio.to_thread(load_registry)
         workflows = PostgresWorkflows(database)
         data_tables = DataTableService(PostgresDataTables(database))
+        vectors = await stack.enter_async_context(_open_vectors(settings, database, stored.connections, http))
         drafts = Drafts(
             workflows,
             registry.names,
             secrets=stored.secrets,
             connections=stored.connections,
             data_tables=data_tables,
+            collections=vectors.collections,
         )
         reader, queue = PostgresRuns(database), PostgresRunQueue(database)
         progress = Progress(reader)
         executor = ExecutorId(uuid7())
         log = PostgresRunLog(database, executor.hex, on_stored=progress.stored)
-        nodes = ProcessServices(http, stored.connections, stored.secrets)
+        nodes = ProcessServices(http, stored.connections, stored.secrets, vectors.of_workspace)
         limits = EngineLimits(
             settings.runs.max_concurrent_runs,
             settings.runs.poll_s,
@@ -140,6 +175,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         )
         engine = LocalEngine(executor, queue, log, nodes, registry, workflows.definition, limits)
         await stack.enter_async_context(_alive(settings, database, log, engine, progress))
+        await stack.enter_async_context(_tasks(("rebuilds", vectors.rebuilder.run())))
         yield Services(
             settings,
             stored.identity,
@@ -147,12 +183,23 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             stored.secrets,
             stored.connections,
             data_tables,
+            vectors.collections,
+            vectors.documents,
             RunService(drafts, queue, reader, engine, progress),
             progress,
             registry,
             Health(database.check, engine),
             engine,
         )
+
+
+def _vector_options(settings: Settings) -> VectorOptions:
+    vectors = settings.vectors
+    return VectorOptions(
+        IndexOptions(vectors.flat_max, vectors.hnsw_m, vectors.hnsw_ef_construction, vectors.hnsw_ef_search),
+        snapshot_after=vectors.snapshot_after,
+        max_memory_bytes=vectors.max_memory_mb * 1024**2,
+    )
 
 
 @asynccontextmanager
@@ -239,6 +286,22 @@ async def _open_stored(settings: Settings, database: Database, guard: OutboundGu
     )
     connections = ConnectionService(PostgresConnections(database), vault, guard.check_url, server_chat=server_chat)
     return _Stored(identity, SecretService(PostgresSecrets(database), vault), connections)
+
+
+@asynccontextmanager
+async def _open_vectors(
+    settings: Settings, database: Database, connections: ConnectionService, http: HttpClient
+) -> AsyncGenerator[_Vectors]:
+    named = settings.embedding
+    model = FastembedModel(named.model or DEFAULT_MODEL, named.model_path, settings.data_dir / "models")
+    embedders = Embedders(LocalEmbedder(model), connections, http)
+    async with open_vectors(database, settings.data_dir / "indexes", _vector_options(settings)) as store:
+        ingestion, retrieval = Ingestion(store, embedders), Retrieval(store, embedders)
+        rebuilder = Rebuilder(store, embedders)
+        collections = CollectionService(store, embedders, retrieval, rebuilder)
+        yield _Vectors(
+            store, ingestion, retrieval, rebuilder, collections, DocumentService(store, collections, ingestion)
+        )
 
 
 @asynccontextmanager

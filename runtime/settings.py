@@ -40,6 +40,15 @@ class LlmSettings(Group):
     """The model's name, such as `qwen-plus`."""
 
 
+class EmbeddingSettings(Group):
+    """The model that makes vectors for collections that name no connection; it runs in the server's process."""
+
+    model: str | None = None
+    """The model's name; `BAAI/bge-small-en-v1.5` when absent, downloaded at first use."""
+    model_path: Path | None = None
+    """A directory with the model's files (`model.onnx`, `tokenizer.json`, `config.json`, …) instead of the download."""
+
+
 class OutboundSettings(Group):
     """What nodes may reach."""
 
@@ -77,11 +86,30 @@ class RunsSettings(Group):
     """How long a cancelled node may take before it is abandoned."""
 
 
+class VectorsSettings(Group):
+    """The indexes of vector collections."""
+
+    flat_max: int = 10_000
+    """Up to how many vectors a search compares with every one; above it follows a graph of neighbours (HNSW)."""
+    hnsw_m: int = 32
+    """Neighbours of a vector in the graph; more find better and take more memory."""
+    hnsw_ef_construction: int = 40
+    """How widely neighbours are looked for when a vector is added."""
+    hnsw_ef_search: int = 64
+    """How widely a search looks; more find better and take longer."""
+    snapshot_after: int = 10_000
+    """After how many changes an index is written to disk while the server runs; when it stops, after 1,000."""
+    max_memory_mb: int = 2_048
+    """Indexes in memory; those that were not searched for the longest time make room."""
+
+
 class ApiSettings(Group):
     """Limits of the GraphQL endpoint."""
 
     max_body_bytes: int = 1_048_576
     """The largest request body."""
+    max_documents_bytes: int = 4_194_304
+    """The largest request body of `upsertDocuments`."""
     max_query_bytes: int = 65_536
     """The longest document."""
     max_tokens: int = 5_000
@@ -152,9 +180,11 @@ class Settings(BaseSettings):
     shutdown_timeout_s: float = 10.0
     """How long a stopping server waits for requests and runs."""
     llm: LlmSettings = LlmSettings()
+    embedding: EmbeddingSettings = EmbeddingSettings()
     outbound: OutboundSettings = OutboundSettings()
     database: DatabaseSettings = DatabaseSettings()
     runs: RunsSettings = RunsSettings()
+    vectors: VectorsSettings = VectorsSettings()
     api: ApiSettings = Field(default=ApiSettings())
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -199,8 +199,11 @@ class Collections(Protocol):
 
     # ── changes ──
 
-    def changes(self, collection_id: CollectionId) -> AsyncIterator[None]:
-        """Yield whenever documents or index of a collection changed, in any process; ends when it is deleted."""
+    def changes(self, collection_id: CollectionId) -> AsyncGenerator[None]:
+        """Yield once it is followed, then whenever its documents or its index changed, in any process.
+
+        At most once a second; what changed meanwhile is one change. Ends when it is deleted.
+        """
         ...
 
 

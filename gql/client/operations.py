@@ -151,3 +151,30 @@ query ReadLog($id: ID!, $after: String) {
 """
     + _EVENT
 )
+
+FIND_COLLECTION = """
+query FindCollection($name: String!) {
+  viewer { workspaces(first: 100) { nodes { collection(name: $name) { id } } } }
+}
+"""
+
+CREATE_COLLECTION = (
+    """
+mutation CreateCollection($input: CreateCollectionInput!) {
+  createCollection(input: $input) { collection { id } userErrors { ...Problem } }
+}
+"""
+    + _PROBLEM
+)
+
+UPSERT_DOCUMENTS = (
+    """
+mutation UpsertDocuments($id: ID!, $documents: [DocumentInput!]!) {
+  upsertDocuments(input: { collectionId: $id, documents: $documents }) {
+    collection { stats { documents chunks } }
+    userErrors { ...Problem }
+  }
+}
+"""
+    + _PROBLEM
+)

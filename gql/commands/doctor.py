@@ -14,6 +14,8 @@ import orjson
 
 from domain.errors import AnabranchError
 from gql.pages import STATIC
+from runtime import local_embedder
+from runtime.clients.local_embeddings import DEFAULT_MODEL, FastembedModel
 from runtime.local_model import find_missing
 from runtime.services import is_migrated
 
@@ -50,6 +52,7 @@ async def doctor(settings: Settings, console: Console) -> int:
         findings += await check_database(settings)
     with console.status("Asking the model …"):
         findings.append(await check_model(settings))
+    findings.append(await asyncio.to_thread(check_embedder, settings))
     findings.append(await asyncio.to_thread(check_pages, STATIC))
     for finding in findings:
         sign = "[red]✘[/]" if finding.advice else "[green]✔[/]"
@@ -165,6 +168,23 @@ def _judge_model(settings: Settings, status: int, body: bytes) -> Finding:
         some = ", ".join(names[:5])
         return Finding("Model", f"{base_url} has no model {wanted!r}", f"Set ANABRANCH_LLM__MODEL to one of: {some}.")
     return Finding("Model", f"{base_url} answers{f', {wanted}' if wanted else ''}")
+
+
+def check_embedder(settings: Settings) -> Finding:
+    """Whether the embedding model is here and can be loaded; nothing is downloaded."""
+    path, name = settings.embedding.model_path, settings.embedding.model or DEFAULT_MODEL
+    if path is None:
+        missing = local_embedder.find_missing()
+        if settings.embedding.model is None and missing is None:
+            return Finding(
+                "Embeddings", f"{name} if asked for; `dev` and `demo` use the small model, which is installed"
+            )
+        return Finding("Embeddings", f"{name}, downloaded when a collection first needs it")
+    try:
+        FastembedModel(name, path, settings.data_dir).load()
+    except AnabranchError as error:
+        return Finding("Embeddings", error.message, "Correct ANABRANCH_EMBEDDING__MODEL_PATH.")
+    return Finding("Embeddings", f"{name} in {path}")
 
 
 def check_pages(static: Path) -> Finding:

@@ -10,7 +10,7 @@ import aiohttp
 from gql.app import create_app, listen, server
 from gql.client.session import ApiClient
 from gql.commands import developer
-from gql.commands.loopback import HOST, address_of, on_loopback, with_model
+from gql.commands.loopback import HOST, address_of, on_loopback, with_embedder, with_model
 from gql.logs import configure_logs
 from runtime.memory import tune_collector
 
@@ -87,7 +87,7 @@ async def serve_dev(settings: Settings, console: Console) -> None:
 
         console.print(f"Database: embedded PostgreSQL under {local.data_dir}", markup=False, highlight=False)
         try:
-            async with with_model(local, console) as complete:
+            async with with_model(await with_embedder(local, console), console) as complete:
                 await host(complete, listener, announce)
         finally:
             await asyncio.to_thread(developer.withdraw, local.data_dir, url)

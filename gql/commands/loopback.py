@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
+from runtime.clients.local_embeddings import DEFAULT_MODEL
+from runtime.local_embedder import MODEL_NAME, assemble, find_missing
 from runtime.local_model import local_model
+from runtime.settings import EmbeddingSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -69,6 +73,20 @@ async def with_model(settings: Settings, console: Console) -> AsyncGenerator[Set
         yield settings.model_copy(update={"llm": llm, "outbound": _allowing(settings, model.address)})
 
 
+async def with_embedder(settings: Settings, console: Console) -> Settings:
+    """Return settings that have an embedding model: the configured one, else the small one that is installed here."""
+    if settings.embedding.model or settings.embedding.model_path:
+        console.print(f"Embeddings: {settings.embedding.model or DEFAULT_MODEL} (as configured)", markup=False)
+        return settings
+    missing = await asyncio.to_thread(find_missing)
+    if missing is not None:
+        console.print(f"Embeddings: {DEFAULT_MODEL}, downloaded at first use. {missing}", markup=False)
+        return settings
+    path = await asyncio.to_thread(assemble, settings.data_dir.absolute() / "embedder")
+    console.print(f"Embeddings: {MODEL_NAME} on this machine", markup=False, highlight=False)
+    return settings.model_copy(update={"embedding": EmbeddingSettings(model=MODEL_NAME, model_path=path)})
+
+
 def _allowing(settings: Settings, address: str) -> OutboundSettings:
     allowed = tuple(dict.fromkeys((*settings.outbound.allowed, address)))
     return settings.outbound.model_copy(update={"allowed": allowed})
@@ -85,6 +103,7 @@ class Told(BaseModel):
     base_url: str | None
     model: str | None
     allowed: tuple[str, ...]
+    embedding: EmbeddingSettings = EmbeddingSettings()
 
     @classmethod
     def of(cls, settings: Settings, listener: int) -> Told:
@@ -97,6 +116,7 @@ class Told(BaseModel):
             base_url=llm.base_url,
             model=llm.model,
             allowed=allowed,
+            embedding=settings.embedding,
         )
 
     def settings(self, plain: Settings) -> Settings:
@@ -108,6 +128,7 @@ class Told(BaseModel):
                 "data_dir": self.data_dir,
                 "database_url": None,
                 "is_development": True,
+                "embedding": self.embedding,
                 "llm": plain.llm.model_copy(update={"base_url": self.base_url, "model": self.model}),
                 "outbound": plain.outbound.model_copy(update={"allowed": self.allowed}),
             }

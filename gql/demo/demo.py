@@ -15,7 +15,7 @@ from gql.client.session import ApiClient
 from gql.client.stream import Patience
 from gql.commands import developer
 from gql.commands.examples import find_example
-from gql.commands.loopback import on_loopback, with_model
+from gql.commands.loopback import on_loopback, with_embedder, with_model
 from gql.commands.workflow_runs import Stored, prepare, start
 from gql.demo.chaos import Chaos
 from gql.demo.corpus import read_library
@@ -89,7 +89,7 @@ async def _serving(settings: Settings, console: Console) -> AsyncGenerator[DemoS
         # First the process, which has much to import; it goes on when the model is there and it is told where.
         stack.push_async_callback(_stop, server, console)
         await asyncio.to_thread(server.load, local)
-        complete = await stack.enter_async_context(with_model(local, console))
+        complete = await stack.enter_async_context(with_model(await with_embedder(local, console), console))
         with console.status("Starting PostgreSQL and the server …"):
             await asyncio.to_thread(server.serve, complete)
         _say(console, f"Server: {server.url}, with embedded PostgreSQL under {local.data_dir}")

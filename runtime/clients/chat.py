@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-import httpx2
 import openai
 
 from domain.errors import NodeFault
 from domain.ports.outbound import ChatDelta, ChatEnd
-from domain.retry_after import retry_after_s
 from domain.run import NO_USAGE, DeltaChannel, Usage
-from runtime.clients.openai_transport import GuardedTransport
+from runtime.clients.openai_faults import OpenaiFaults, as_model_fault
+from runtime.clients.openai_transport import open_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,11 +20,6 @@ if TYPE_CHECKING:
 
     from domain.ports.outbound import ChatRequest, HttpClient
 
-_NO_KEY = "none"
-_MAX_MESSAGE_CHARS = 300
-_RATE_LIMITED = 429
-_UNAVAILABLE = frozenset({408, 409, 425})
-_SERVER_ERRORS = 500
 _HIGH_SURROGATE = re.compile("[\ud800-\udbff]\\Z")
 _SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _REASONING_FIELDS = ("reasoning_content", "reasoning")
@@ -36,16 +29,9 @@ class OpenaiChatModel:
     """A model API at one address with one key; implements `ChatModel` of the ports."""
 
     def __init__(self, base_url: str, api_key: str | None, default_model: str | None, http: HttpClient) -> None:
-        self._api_key = api_key
         self._default_model = default_model
-        self._client = openai.AsyncOpenAI(
-            base_url=base_url,
-            api_key=api_key or _NO_KEY,
-            max_retries=0,  # the node's RetryPolicy decides
-            http_client=httpx2.AsyncClient(
-                transport=GuardedTransport(http, has_key=api_key is not None), trust_env=False, follow_redirects=False
-            ),
-        )
+        self._client = open_client(base_url, api_key, http)
+        self._faults = OpenaiFaults(api_key)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta | ChatEnd]:
         """Ask and yield the answer as it comes; closing the iterator closes the connection at once.
@@ -70,45 +56,14 @@ class OpenaiChatModel:
                     if answer.has_usage:
                         break  # nothing comes behind the usage; some servers are slow to close
         except openai.OpenAIError as error:
-            raise self._fault(error) from None
+            raise self._faults.of(error) from None
         except NodeFault as fault:
-            raise _as_model_fault(fault) from None
+            raise as_model_fault(fault) from None
         except (ValueError, TypeError, AttributeError):  # json, or a shape that is none of a chunk
             raise NodeFault("INVALID_RESPONSE", "The model's stream cannot be read.", is_retryable=True) from None
         for delta in answer.rest():
             yield delta
         yield answer.end()
-
-    def _fault(self, error: openai.OpenAIError) -> NodeFault:
-        cause = error.__cause__
-        if isinstance(cause, NodeFault):
-            return _as_model_fault(cause)
-        if isinstance(error, openai.APIStatusError):
-            return self._status_fault(error)
-        if isinstance(error, openai.APIConnectionError):
-            return NodeFault("MODEL_UNAVAILABLE", "The model API cannot be reached.", is_retryable=True)
-        text = self._told(getattr(error, "message", ""))
-        return NodeFault("MODEL_UNAVAILABLE", f"The model API reports an error{text}", is_retryable=True)
-
-    def _status_fault(self, error: openai.APIStatusError) -> NodeFault:
-        status, text = error.status_code, self._told(error.message)
-        wait_s = retry_after_s(error.response.headers.multi_items(), datetime.now(UTC))
-        if status == _RATE_LIMITED:
-            # An empty account answers 429 as well, and waiting does not fill it.
-            is_retryable = error.code != "insufficient_quota"
-            message = f"The model API refuses more requests for now{text}"
-            return NodeFault("RATE_LIMITED", message, is_retryable=is_retryable, retry_after_s=wait_s)
-        if status in _UNAVAILABLE or status >= _SERVER_ERRORS:
-            message = f"The model API answered with status {status}{text}"
-            return NodeFault("MODEL_UNAVAILABLE", message, is_retryable=True, retry_after_s=wait_s)
-        return NodeFault("MODEL_REFUSED", f"The model API refused the request with status {status}{text}")
-
-    def _told(self, message: str) -> str:
-        """Return what the API says, without the key, which some repeat."""
-        if self._api_key:
-            message = message.replace(self._api_key, "•••")
-        line = " ".join(message.split())[:_MAX_MESSAGE_CHARS]
-        return f": {line}" if line else "."
 
 
 class _Answer:
@@ -188,10 +143,3 @@ def _arguments(request: ChatRequest, model: str) -> dict[str, Any]:
 def _usage(reported: Any) -> Usage:
     sent, received = int(reported.prompt_tokens or 0), int(reported.completion_tokens or 0)
     return Usage(sent, received, int(reported.total_tokens or 0) or sent + received)
-
-
-def _as_model_fault(fault: NodeFault) -> NodeFault:
-    """Call a broken connection what it is for a node that asks a model."""
-    if fault.code != "CONNECTION_FAILED":
-        return fault
-    return NodeFault("MODEL_UNAVAILABLE", f"The model API cannot be reached: {fault.message}", is_retryable=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import httpx2
+import openai
 
 from domain.ports.outbound import OutboundRequest
 
@@ -14,11 +15,24 @@ if TYPE_CHECKING:
 
     from domain.ports.outbound import HttpClient, OutboundResponse
 
+_NO_KEY = "none"
 _MAX_ANSWER_BYTES = 64 * 1_048_576
 """Of one stream, with all its framing."""
 # The client would also send what it finds in OPENAI_… variables and tell about this machine.
 _SENT_HEADERS = frozenset({"authorization", "content-type", "accept"})
 _DROPPED_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+
+
+def open_client(base_url: str, api_key: str | None, http: HttpClient) -> openai.AsyncOpenAI:
+    """Return a client of a model API; it never retries, since its callers know better when to."""
+    return openai.AsyncOpenAI(
+        base_url=base_url,
+        api_key=api_key or _NO_KEY,
+        max_retries=0,
+        http_client=httpx2.AsyncClient(
+            transport=GuardedTransport(http, has_key=api_key is not None), trust_env=False, follow_redirects=False
+        ),
+    )
 
 
 class GuardedTransport(httpx2.AsyncBaseTransport):

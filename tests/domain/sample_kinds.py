@@ -38,6 +38,8 @@ class FetchConfig(Config):
     """What is sent along."""
     connection: Annotated[str | None, STATIC, Reference("connection")] = None
     """With which credential."""
+    collection: Annotated[str, Reference("collection")] | None = None
+    """Where to put it."""
     tries: Annotated[int, Field(ge=1, le=9)] = 1
     """How often."""
     is_magic: bool = False

@@ -22,6 +22,8 @@ from domain.kinds import (
     Reference,
     Result,
 )
+from domain.template_data import rendering
+from tests.domain.sample_kinds import KINDS as SAMPLE_KINDS
 
 
 class Mode(StrEnum):
@@ -280,3 +282,11 @@ def _duration(config: CompiledConfig, count: int) -> float:
     for _ in range(count):
         config.render(SCOPE)
     return time.perf_counter() - started
+
+
+def test_a_list_becomes_the_text_of_a_field_however_long_ago_the_last_rendering_was() -> None:
+    kind = SAMPLE_KINDS["fetch"]
+    config = compile_config(kind, {"url": "{{ input.list }}"})
+    rendering.until = 0.0
+    rendered: Any = config.render({"input": {"list": [{"a": 1}, "b"]}})
+    assert rendered.url == '[{"a":1},"b"]'

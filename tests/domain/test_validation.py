@@ -264,6 +264,16 @@ def test_a_connection_that_does_not_exist_is_a_problem() -> None:
     assert problem.hint == "Did you mean `invoices`?"
 
 
+def test_a_collection_that_does_not_exist_is_a_problem() -> None:
+    names = WorkspaceNames(collections=frozenset({"library"}))
+    problem = only(problems(fetch("a", collection="libary"), names=names))
+    assert (problem.code, problem.path) == ("UNKNOWN_COLLECTION", ("config", "fetch", "collection"))
+    assert problem.hint == "Did you mean `library`?"
+    problem = only(problems(fetch("a", collection="other"), names=names))
+    assert problem.hint == "Make it with `createCollection`."
+    assert problems(fetch("a", collection="library"), names=names) == []
+
+
 def test_a_secret_that_does_not_exist_is_a_problem() -> None:
     problem = only(problems(fetch("a", headers=[{"name": "x", "value": "{{ secrets.API_KEI }}"}])))
     assert (problem.code, problem.path) == ("UNKNOWN_SECRET", ("config", "fetch", "headers", "0", "value"))

@@ -33,8 +33,10 @@ MODELS = [
     "NameValue",
     "TransformConfig",
     "TransformField",
+    "FaissSearchConfig",
+    "FaissUpsertConfig",
 ]
-ENUMS = ["LlmRole", "ResponseFormat", "HttpMethod", "HttpParse"]
+ENUMS = ["LlmRole", "ResponseFormat", "HttpMethod", "HttpParse", "SearchMode"]
 
 
 def signature(kind: Any) -> dict[str, tuple[str, object, str | None]]:

@@ -14,16 +14,19 @@ from uuid import uuid4
 import pytest
 from uuid_utils.compat import uuid7
 
+from domain.collections import NewDocument
 from domain.connections import OpenaiCompatibleSettings
 from domain.data_tables import ColumnType, DataColumn
 from domain.identity import ROLES_WITH, Permission, Principal, Role
 from domain.ids import DataTableId, Prefix, RunId, WorkflowId, from_global, to_global
+from domain.ids import CollectionId, DocumentId, Prefix, RunId, WorkflowId, from_global, to_global
 from domain.ports.paging import PageRequest
 from domain.workflow import Definition, Graph, GraphNode, WorkflowDraft
 from gql.fields import permission_of
 from gql.lookup import registered_prefixes
 from gql.schema import build_schema
 from persistence.database import open_database
+from runtime.collections import CollectionDraft
 from runtime.connections import ConnectionDraft
 from runtime.data_tables import RowQuery
 from runtime.settings import Settings
@@ -59,6 +62,24 @@ async def _connection(services: Services, owner: Principal) -> str:
     settings = OpenaiCompatibleSettings("https://models.example.com/v1")
     connection = await services.connections.create(owner, None, ConnectionDraft(f"c-{uuid4().hex}", settings))
     return to_global(Prefix.CONNECTION, connection.id)
+
+
+async def _collection(services: Services, owner: Principal) -> str:
+    made = await services.collections.create(owner, None, CollectionDraft(f"c-{uuid4().hex}"))
+    return to_global(Prefix.COLLECTION, made.id)
+
+
+async def _document(services: Services, owner: Principal) -> str:
+    collection_id = CollectionId(from_global(Prefix.COLLECTION, await _collection(services, owner)))
+    _, [written] = await services.documents.upsert(owner, collection_id, [NewDocument(None, "A text.", None)])
+    return to_global(Prefix.DOCUMENT, written.id)
+
+
+async def _chunk(services: Services, owner: Principal) -> str:
+    document_id = DocumentId(from_global(Prefix.DOCUMENT, await _document(services, owner)))
+    [document] = await services.documents.list_by_id(owner, [document_id])
+    [chunk] = (await services.documents.page_chunks(document, PageRequest(1))).items
+    return to_global(Prefix.CHUNK, chunk.id)
 
 
 async def _workflow(services: Services, owner: Principal) -> str:
@@ -102,6 +123,9 @@ OBJECTS: dict[Prefix, Callable[[Services, Principal], Awaitable[str]]] = {
     Prefix.WORKSPACE: _workspace,
     Prefix.SECRET: _secret,
     Prefix.CONNECTION: _connection,
+    Prefix.COLLECTION: _collection,
+    Prefix.DOCUMENT: _document,
+    Prefix.CHUNK: _chunk,
     Prefix.WORKFLOW: _workflow,
     Prefix.RUN: _run,
     Prefix.NODE_RUN: _node_run,
@@ -122,10 +146,15 @@ IDS: dict[str, Prefix] = {
     "deleteConnection.input.id": Prefix.CONNECTION,
     "dataTable.id": Prefix.DATA_TABLE,
     "deleteDataTable.input.id": Prefix.DATA_TABLE,
+    "collection.id": Prefix.COLLECTION,
+    "deleteCollection.input.id": Prefix.COLLECTION,
+    "rebuildCollection.input.id": Prefix.COLLECTION,
     # By the last word, wherever it stands:
     "workspaceId": Prefix.WORKSPACE,
     "workflowId": Prefix.WORKFLOW,
     "runId": Prefix.RUN,
+    "collectionId": Prefix.COLLECTION,
+    "documentIds": Prefix.DOCUMENT,
     "userId": Prefix.USER,
     "workflowIds": Prefix.WORKFLOW,
     "runIds": Prefix.RUN,
@@ -143,11 +172,12 @@ VALUES: dict[str, object] = {
     "signUp.input.password": PASSWORD,
     "signIn.input.email": "nobody@example.com",
     "serverTime.everyMs": 100,
+    "search.input.text": "a text",
 }
 """Values that are acceptable where the made-up one is not, by their place."""
 
-NARROWING = {"runChanged.workflowId"}
-"""Ids that narrow a stream: of what is not there, as of what is somebody else's, it tells nothing."""
+NARROWING = {"runChanged.workflowId", "deleteDocuments.input.documentIds"}
+"""Ids that narrow what is asked for: of what is not there, as of what is somebody else's, nothing is told or done."""
 
 # These two take ids of every type; a test of their own asks them.
 OF_ALL_TYPES = {"node", "nodes"}

@@ -22,6 +22,14 @@ EXAMPLES: dict[str, Any] = {
         "body": {"json": {"a": [1]}},
         "method": "POST",
     },
+    "FAISS_SEARCH": {
+        "collection": "library",
+        "searchText": "x",
+        "topK": 3,
+        "filter": {"not": {"path": "a", "eq": None}},
+        "scoreThreshold": 0.5,
+    },
+    "FAISS_UPSERT": {"collection": "library", "text": "x", "metadata": {"a": [1]}, "externalId": "k"},
     "TRANSFORM": {"fields": [{"name": "a", "value": {"b": 1}}]},
 }
 
@@ -66,11 +74,11 @@ class TestEveryKind:
 
 def test_kinds_are_found_by_both_names() -> None:
     found = Registry()
-    assert [kind.kind for kind in found] == ["LLM_CALL", "HTTP_REQUEST", "TRANSFORM"]
+    assert [kind.kind for kind in found] == ["LLM_CALL", "HTTP_REQUEST", "FAISS_SEARCH", "FAISS_UPSERT", "TRANSFORM"]
     assert found.by_kind("TRANSFORM") is found.by_name("transform") is transform.KIND
     assert found.by_kind("transform") is None
     assert found.by_name("gone") is None
-    assert list(found.names) == ["llmCall", "httpRequest", "transform"]
+    assert list(found.names) == ["llmCall", "httpRequest", "faissSearch", "faissUpsert", "transform"]
 
 
 def test_two_kinds_with_one_name_are_refused() -> None:

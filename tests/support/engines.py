@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from domain.json_value import Json
     from domain.kinds import NodeKind
+    from domain.ports.node_collections import NodeCollections
     from domain.ports.outbound import ChatModel, Credential, HttpClient
     from domain.workflow import Definition
     from persistence.database import Database
@@ -57,6 +58,10 @@ class NoServices:
         raise NotImplementedError
 
     async def credential(self, workspace_id: WorkspaceId, connection: str) -> Credential:
+        """Not there."""
+        raise NotImplementedError
+
+    def collections(self, workspace_id: WorkspaceId) -> NodeCollections:
         """Not there."""
         raise NotImplementedError
 

@@ -10,6 +10,7 @@ from domain.errors import NodeFault
 from domain.run import DeltaChannel
 
 if TYPE_CHECKING:
+    from domain.ports.node_collections import NodeCollections
     from domain.ports.outbound import ChatModel, Credential, HttpClient
     from domain.run import Usage
 
@@ -20,6 +21,7 @@ class RecordingContext:
 
     client: HttpClient | None = None
     model: ChatModel | None = None
+    stored: NodeCollections | None = None
     credentials: dict[str, Credential] = field(default_factory=dict["str", "Credential"])
     idempotency_key: str = "run/node/-"
     emitted: list[tuple[DeltaChannel, str]] = field(default_factory=list[tuple[DeltaChannel, str]])
@@ -34,6 +36,12 @@ class RecordingContext:
         """The client of the test."""
         assert self.client is not None
         return self.client
+
+    @property
+    def collections(self) -> NodeCollections:
+        """The collections of the test."""
+        assert self.stored is not None
+        return self.stored
 
     async def chat(self, connection: str | None) -> ChatModel:
         """Return the model of the test."""

@@ -13,6 +13,7 @@ Slow streams go on when the test says so: `gate = asyncio.Event(); endpoint.scri
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
 from contextlib import asynccontextmanager
@@ -74,6 +75,18 @@ def refusal(status: int, message: str = "no", headers: Mapping[str, str] | None 
     return Answer(status=status, headers=headers or {}, body={"error": {"message": message, "code": code or None}})
 
 
+def vectors(rows: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """Return the JSON of an answer with these vectors."""
+    data = [{"object": "embedding", "index": place, "embedding": list(row)} for place, row in enumerate(rows)]
+    return {"object": "list", "model": "fake", "data": data, "usage": {"prompt_tokens": 1, "total_tokens": 1}}
+
+
+def vector_of(text: str, dimension: int) -> list[float]:
+    """Return a vector that another text hardly has."""
+    digest = hashlib.shake_128(text.encode()).digest(dimension)
+    return [byte / 255 - 0.5 for byte in digest]
+
+
 @dataclass(slots=True)
 class Received:
     """A request, and what became of it."""
@@ -97,6 +110,8 @@ class OpenaiEndpoint:
     def __init__(self) -> None:
         self.requests: list[Received] = []
         self.port = 0
+        self.dimension = 8
+        """The length of the vectors that it gives."""
         self._scripts: list[Answer] = []
         self._default = Answer()
         self._arrived = asyncio.Condition()
@@ -118,6 +133,10 @@ class OpenaiEndpoint:
     def always(self, given: Answer) -> None:
         """Answer all requests without a script so."""
         self._default = given
+
+    def clear(self) -> None:
+        """Forget the scripts that no request has used."""
+        self._scripts.clear()
 
     async def received(self, count: int = 1) -> Received:
         """Wait for the request with this number, from 1."""
@@ -145,6 +164,18 @@ class OpenaiEndpoint:
             raise
         received.ended.set()
         return response
+
+    async def embed(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request for vectors: as scripted, else with vectors that tell the texts apart."""
+        received = Received(request.path, dict(request.headers), await request.json())
+        async with self._arrived:
+            self.requests.append(received)
+            self._arrived.notify_all()
+        given = self._scripts.pop(0) if self._scripts else self._default
+        received.ended.set()
+        if given.status != 200 or given.body is not None:
+            return web.json_response(given.body, status=given.status, headers=given.headers)
+        return web.json_response(vectors([vector_of(text, self.dimension) for text in received.body["input"]]))
 
     async def _stream(
         self, given: Answer, received: Received, request: web.Request, response: web.StreamResponse
@@ -178,6 +209,7 @@ async def openai_endpoint(port: int = 0) -> AsyncGenerator[OpenaiEndpoint]:
     endpoint = OpenaiEndpoint()
     app = web.Application()
     app.router.add_post("/v1/chat/completions", endpoint.handle)
+    app.router.add_post("/v1/embeddings", endpoint.embed)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1.0)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from runtime.services import open_services
 from runtime.settings import Settings
 from tests.support.identity import ENCRYPTION_KEY, TOKEN_KEY
+from tests.support.local_embedder import embedding_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -26,6 +27,7 @@ def settings_on(database_url: str, data_dir: Path) -> Settings:
         database_url=SecretStr(database_url),
         token_keys=(SecretStr(TOKEN_KEY),),
         encryption_keys=(SecretStr(ENCRYPTION_KEY),),
+        embedding=embedding_settings(),
     )
 
 

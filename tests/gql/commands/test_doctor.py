@@ -8,7 +8,8 @@ from aiohttp import web
 
 from gql.commands import doctor
 from gql.commands.doctor import Finding
-from runtime.settings import LlmSettings, Settings
+from runtime.settings import EmbeddingSettings, LlmSettings, Settings
+from tests.support.local_embedder import embedding_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +69,20 @@ def test_pages_that_are_not_built_are_found(tmp_path: Path) -> None:
     assert "make web" in (doctor.check_pages(tmp_path).advice or "")
     (tmp_path / "graphiql.html").touch()
     assert doctor.check_pages(tmp_path) == Finding("Pages", "built")
+
+
+def test_the_small_embedding_model_is_enough() -> None:
+    found = doctor.check_embedder(of_model(None))
+    assert (found.advice, "`dev` and `demo` use the small model" in found.found) == (None, True)
+
+
+def test_the_configured_embedding_model_is_loaded(tmp_path: Path) -> None:
+    settings = of_model(None).model_copy(update={"embedding": embedding_settings()})
+    assert doctor.check_embedder(settings).advice is None
+    broken = EmbeddingSettings(model="mine", model_path=tmp_path)
+    found = doctor.check_embedder(settings.model_copy(update={"embedding": broken}))
+    assert found.advice == "Correct ANABRANCH_EMBEDDING__MODEL_PATH."
+    assert "it lacks config.json, model.onnx" in found.found
 
 
 async def test_without_an_endpoint_the_local_model_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:

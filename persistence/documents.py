@@ -1,0 +1,118 @@
+"""Documents and chunks are read here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import and_, func, select
+
+from persistence.collection_rows import CHUNK_COLUMNS, DOCUMENT_COLUMNS, to_chunk, to_document
+from persistence.document_writes import find_stored, key_of, text_hash
+from persistence.filters import where
+from persistence.paging import read_page
+from persistence.tables import chunks, collections, documents
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, Select
+
+    from domain.collections import Chunk, Collection, Document, NewDocument
+    from domain.filters import Condition
+    from domain.ids import ChunkId, CollectionId, DocumentId, WorkspaceId
+    from domain.ports.paging import Page, PageRequest
+    from persistence.database import Database
+
+
+class DocumentReader:
+    """Implements the part of `domain.ports.collections.Collections` that reads documents and chunks."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def unchanged(self, collection: Collection, documents: Sequence[NewDocument]) -> Sequence[bool]:
+        """Tell of each document whether its text is stored already under the same key and cut as the collection cuts."""
+        keys = [key_of(new) for new in documents]
+        async with self._database.single() as connection:
+            stored = await find_stored(connection, collection.id, keys)
+        return [
+            key in stored
+            and bytes(stored[key].text_hash) == text_hash(new.text)
+            and stored[key].generation >= collection.generation
+            for key, new in zip(keys, documents, strict=True)
+        ]
+
+    async def page_documents(
+        self, collection_id: CollectionId, condition: Condition | None, request: PageRequest
+    ) -> Page[Document]:
+        """Read a page of documents, newest first.
+
+        Raises:
+            CursorInvalid: a cursor of another list.
+        """
+        statement = select(*DOCUMENT_COLUMNS).where(*_chosen(collection_id, condition))
+        async with self._database.connection() as connection:
+            return await read_page(
+                connection, statement, [(documents.c.id, UUID)], request, to_document, is_descending=True
+            )
+
+    async def count_documents(self, collection_id: CollectionId, condition: Condition | None) -> int:
+        """Count documents."""
+        statement = select(func.count()).select_from(documents).where(*_chosen(collection_id, condition))
+        async with self._database.single() as connection:
+            return (await connection.execute(statement)).scalar_one()
+
+    async def find_document(self, collection_id: CollectionId, external_id: str) -> Document | None:
+        """Find a document by its own key."""
+        statement = select(*DOCUMENT_COLUMNS).where(
+            documents.c.collection_id == collection_id, documents.c.external_id == external_id
+        )
+        async with self._database.single() as connection:
+            row = (await connection.execute(statement)).first()
+        return None if row is None else to_document(row)
+
+    async def list_documents(
+        self, within: frozenset[WorkspaceId], document_ids: Sequence[DocumentId]
+    ) -> Sequence[Document]:
+        """List those of the documents that are within, in any order."""
+        statement = select(*DOCUMENT_COLUMNS).where(
+            documents.c.id.in_(document_ids), documents.c.workspace_id.in_(within)
+        )
+        async with self._database.single() as connection:
+            return [to_document(row) for row in await connection.execute(statement)]
+
+    async def page_chunks(self, document_id: DocumentId, request: PageRequest) -> Page[Chunk]:
+        """Read a page of a document's chunks, in the order of its text.
+
+        Raises:
+            CursorInvalid: a cursor of another list.
+        """
+        statement = _chunks(CHUNK_COLUMNS).where(chunks.c.document_id == document_id)
+        async with self._database.connection() as connection:
+            return await read_page(connection, statement, [(chunks.c.position, int)], request, to_chunk)
+
+    async def count_chunks(self, document_id: DocumentId) -> int:
+        """Count a document's chunks."""
+        statement = _chunks([func.count()]).where(chunks.c.document_id == document_id)
+        async with self._database.single() as connection:
+            return (await connection.execute(statement)).scalar_one()
+
+    async def list_chunks(self, within: frozenset[WorkspaceId], chunk_ids: Sequence[ChunkId]) -> Sequence[Chunk]:
+        """List those of the chunks that are within, in any order."""
+        statement = _chunks(CHUNK_COLUMNS).where(chunks.c.id.in_(chunk_ids), collections.c.workspace_id.in_(within))
+        async with self._database.single() as connection:
+            return [to_chunk(row) for row in await connection.execute(statement)]
+
+
+def _chosen(collection_id: CollectionId, condition: Condition | None) -> list[ColumnElement[bool]]:
+    chosen: list[ColumnElement[bool]] = [documents.c.collection_id == collection_id]
+    if condition is not None:
+        chosen.append(where(condition, documents.c.metadata))
+    return chosen
+
+
+def _chunks(columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
+    """Select from the chunks that can be found: those of their collection's generation."""
+    of_it = and_(collections.c.id == chunks.c.collection_id, collections.c.generation == chunks.c.generation)
+    return select(*columns).select_from(chunks.join(collections, of_it))
