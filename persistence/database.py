@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import asyncpg
 import orjson
@@ -78,6 +78,17 @@ class Database:
         with translated_errors():
             async with self._single.connect() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def driver(self) -> AsyncGenerator[DirectConnection]:
+        """Yield the driver's connection of a pooled one, without a transaction: for what SQLAlchemy does not say.
+
+        Raises:
+            DatabaseUnavailable, SetupFault: as with `connection`.
+        """
+        async with self.single() as connection:
+            raw = await connection.get_raw_connection()
+            yield cast("DirectConnection", raw.driver_connection)
 
     @asynccontextmanager
     async def direct(self) -> AsyncGenerator[DirectConnection]:

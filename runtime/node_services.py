@@ -9,19 +9,31 @@ from runtime.clients.chat import OpenaiChatModel
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from domain.data_tables import DataTable
     from domain.ids import WorkspaceId
+    from domain.ports.data_tables import ExternalDatabase, ExternalTables
     from domain.ports.outbound import ChatModel, Credential, HttpClient
     from runtime.connections import ConnectionService
+    from runtime.data_tables import DataTableService
     from runtime.secrets import SecretService
 
 
 class ProcessServices:
     """Implements `runtime.attempt.NodeServices`."""
 
-    def __init__(self, http: HttpClient, connections: ConnectionService, secrets: SecretService) -> None:
+    def __init__(
+        self,
+        http: HttpClient,
+        connections: ConnectionService,
+        secrets: SecretService,
+        data_tables: DataTableService,
+        external_tables: ExternalTables,
+    ) -> None:
         self._http = http
         self._connections = connections
         self._secrets = secrets
+        self._data_tables = data_tables
+        self._external_tables = external_tables
 
     @property
     def http(self) -> HttpClient:
@@ -36,6 +48,19 @@ class ProcessServices:
     async def credential(self, workspace_id: WorkspaceId, connection: str) -> Credential:
         """Return what an HTTP_AUTH connection adds to requests."""
         return await self._connections.credential(workspace_id, connection)
+
+    async def data_table(self, workspace_id: WorkspaceId, name: str) -> DataTable:
+        """Return a built-in table."""
+        return await self._data_tables.get_for_node(workspace_id, name)
+
+    async def external_database(self, workspace_id: WorkspaceId, connection: str) -> ExternalDatabase:
+        """Return where the database of a POSTGRES connection is and how one signs in."""
+        return await self._connections.external_database(workspace_id, connection)
+
+    @property
+    def external_tables(self) -> ExternalTables:
+        """Tables of other databases, behind the guard."""
+        return self._external_tables
 
     async def secrets(self, workspace_id: WorkspaceId, names: frozenset[str]) -> Mapping[str, str]:
         """Return the values of secrets."""

@@ -9,7 +9,7 @@ import structlog
 
 from domain.errors import SetupFault
 from domain.kinds import NodeKind
-from runtime.nodes import http_request, llm_call, transform
+from runtime.nodes import db_write, http_request, llm_call, transform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 BUILT_IN: tuple[NodeKind, ...] = (
     llm_call.KIND,
     http_request.KIND,
+    db_write.KIND,
     transform.KIND,
 )
 ENTRY_POINT_GROUP = "anabranch.node_kinds"

@@ -18,6 +18,7 @@ from persistence.connections import PostgresConnections
 from persistence.data_tables import PostgresDataTables
 from persistence.database import open_database
 from persistence.embedded import embedded_postgres
+from persistence.external_tables import PostgresExternalTables
 from persistence.identity import PostgresIdentity
 from persistence.lease import ExecutorLease
 from persistence.migrate import is_current, migrate
@@ -30,6 +31,7 @@ from persistence.secrets import PostgresSecrets
 from persistence.workflows import PostgresWorkflows
 from runtime.clients.http import open_http
 from runtime.clients.outbound import OutboundGuard
+from runtime.connection_tests import ConnectionTester
 from runtime.connections import ConnectionService
 from runtime.data_tables import DataTableService
 from runtime.drafts import Drafts
@@ -68,6 +70,7 @@ class Services:
     workflows: WorkflowService
     secrets: SecretService
     connections: ConnectionService
+    connection_tester: ConnectionTester
     data_tables: DataTableService
     runs: RunService
     progress: Progress
@@ -130,7 +133,8 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         progress = Progress(reader)
         executor = ExecutorId(uuid7())
         log = PostgresRunLog(database, executor.hex, on_stored=progress.stored)
-        nodes = ProcessServices(http, stored.connections, stored.secrets)
+        external_tables = PostgresExternalTables(guard.addresses, database)
+        nodes = ProcessServices(http, stored.connections, stored.secrets, data_tables, external_tables)
         limits = EngineLimits(
             settings.runs.max_concurrent_runs,
             settings.runs.poll_s,
@@ -146,6 +150,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             WorkflowService(workflows, drafts, registry.names),
             stored.secrets,
             stored.connections,
+            ConnectionTester(stored.connections, http, external_tables),
             data_tables,
             RunService(drafts, queue, reader, engine, progress),
             progress,

@@ -9,6 +9,7 @@ from domain.filters import AllOf, AnyOf, Comparison, Not, Operator
 from gql.filters import FilterInput, condition_of
 
 ONE: Any = 1
+NONE: Any = None
 TWO: Any = 2
 
 
@@ -22,7 +23,7 @@ def test_what_is_absent_is_not_what_is_null() -> None:
 def test_conditions_are_combined_as_deep_as_they_are_written() -> None:
     given = FilterInput(
         and_=[
-            FilterInput(or_=[FilterInput(path="a.b", in_=[ONE, None]), FilterInput(path="c", exists=False)]),
+            FilterInput(or_=[FilterInput(path="a.b", in_=[ONE, NONE]), FilterInput(path="c", exists=False)]),
             FilterInput(not_=FilterInput(path="d", gt=ONE, lte=TWO)),
         ]
     )
