@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from domain.workflow import Definition, Workflow
 
 # What a problem of these codes says may be over without the workflow having changed.
-_ABOUT_NAMES: Final = frozenset({"UNKNOWN_CONNECTION", "UNKNOWN_SECRET", "UNKNOWN_DATA_TABLE", "UNKNOWN_COLUMN", "UNKNOWN_COLLECTION"})
+_ABOUT_NAMES: Final = frozenset(
+    {"UNKNOWN_CONNECTION", "UNKNOWN_SECRET", "UNKNOWN_DATA_TABLE", "UNKNOWN_COLUMN", "UNKNOWN_COLLECTION"}
+)
 
 
 class HasNames(Protocol):

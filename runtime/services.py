@@ -19,6 +19,7 @@ from persistence.connections import PostgresConnections
 from persistence.data_tables import PostgresDataTables
 from persistence.database import open_database
 from persistence.embedded import embedded_postgres
+from persistence.external_tables import PostgresExternalTables
 from persistence.identity import PostgresIdentity
 from persistence.lease import ExecutorLease
 from persistence.migrate import is_current, migrate
@@ -35,6 +36,7 @@ from runtime.clients.http import open_http
 from runtime.clients.local_embeddings import DEFAULT_MODEL, FastembedModel, LocalEmbedder
 from runtime.clients.outbound import OutboundGuard
 from runtime.collections import CollectionService
+from runtime.connection_tests import ConnectionTester
 from runtime.connections import ConnectionService
 from runtime.data_tables import DataTableService
 from runtime.documents import DocumentService
@@ -83,6 +85,7 @@ class Services:
     workflows: WorkflowService
     secrets: SecretService
     connections: ConnectionService
+    connection_tester: ConnectionTester
     data_tables: DataTableService
     collections: CollectionService
     documents: DocumentService
@@ -165,7 +168,15 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         progress = Progress(reader)
         executor = ExecutorId(uuid7())
         log = PostgresRunLog(database, executor.hex, on_stored=progress.stored)
-        nodes = ProcessServices(http, stored.connections, stored.secrets, vectors.of_workspace)
+        external_tables = PostgresExternalTables(guard.addresses, database)
+        nodes = ProcessServices(
+            http,
+            stored.connections,
+            stored.secrets,
+            collections=vectors.of_workspace,
+            data_tables=data_tables,
+            external_tables=external_tables,
+        )
         limits = EngineLimits(
             settings.runs.max_concurrent_runs,
             settings.runs.poll_s,
@@ -182,6 +193,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             WorkflowService(workflows, drafts, registry.names),
             stored.secrets,
             stored.connections,
+            ConnectionTester(stored.connections, http, external_tables),
             data_tables,
             vectors.collections,
             vectors.documents,

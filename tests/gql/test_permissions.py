@@ -18,8 +18,7 @@ from domain.collections import NewDocument
 from domain.connections import OpenaiCompatibleSettings
 from domain.data_tables import ColumnType, DataColumn
 from domain.identity import ROLES_WITH, Permission, Principal, Role
-from domain.ids import DataTableId, Prefix, RunId, WorkflowId, from_global, to_global
-from domain.ids import CollectionId, DocumentId, Prefix, RunId, WorkflowId, from_global, to_global
+from domain.ids import CollectionId, DataTableId, DocumentId, Prefix, RunId, WorkflowId, from_global, to_global
 from domain.ports.paging import PageRequest
 from domain.workflow import Definition, Graph, GraphNode, WorkflowDraft
 from gql.fields import permission_of

@@ -60,10 +60,16 @@ class Desk:
     """A service with its stores."""
 
     def __init__(self, database: Database) -> None:
-        self.secrets, self.connections, self.tables, self.clock = Names(), Names(), Tables(), Clock()
+        self.secrets, self.connections, self.collections = Names(), Names(), Names()
+        self.tables, self.clock = Tables(), Clock()
         self.stored = PostgresWorkflows(database)
         self.drafts = Drafts(
-            self.stored, KINDS, secrets=self.secrets, connections=self.connections, data_tables=self.tables
+            self.stored,
+            KINDS,
+            secrets=self.secrets,
+            connections=self.connections,
+            data_tables=self.tables,
+            collections=self.collections,
         )
         self.service = WorkflowService(self.stored, self.drafts, KINDS, clock=self.clock)
 

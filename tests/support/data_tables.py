@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -12,7 +13,7 @@ from persistence.row_writes import write_rows
 from tests.support.identity import START
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
     from domain.json_value import Json
     from persistence.database import Database
@@ -56,3 +57,15 @@ async def write_row(
     write = check_write(table, mode, values, conflict, returning)
     async with database.direct() as connection, connection.transaction():
         return await write_rows(connection, write, run_id or uuid4(), "write", -1)
+
+
+@asynccontextmanager
+async def holding(database: Database, table: DataTable, values: Mapping[str, Json]) -> AsyncGenerator[None]:
+    """Hold the key of a row, so that whoever writes it waits; behind the block it is free and nothing was written."""
+    write = check_write(table, WriteMode.INSERT, values)
+    async with database.direct() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await write_rows(connection, write, uuid4(), "holding", -1)
+        yield
+        await transaction.rollback()
