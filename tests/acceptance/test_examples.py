@@ -13,6 +13,7 @@ from rich.console import Console
 
 from domain.document import load
 from domain.run import RunStatus
+from gql.client import operations
 from gql.client.session import ApiClient
 from gql.commands.examples import list_examples
 from gql.commands.workflow_runs import Given, prepare, read_input, start
@@ -37,12 +38,22 @@ EXAMPLES = {example.name: example for example in list_examples()}
 INPUTS: dict[str, dict[str, Json]] = {
     "ask": {"question": "How do I compare two texts?"},
     "hello": {},
-    "learn": {"title": "Anabranch", "text": "A stream that leaves the main river and rejoins it."},
+    "learn": {"documents": [{"externalId": "a", "text": "A stream that rejoins the main river.", "metadata": {}}]},
+    "search": {"question": "Which stream rejoins the river?", "topic": "rivers"},
 }
+LIBRARY: list[dict[str, Any]] = [
+    {
+        "externalId": "anabranch",
+        "text": "An anabranch is a stream that rejoins its river.",
+        "metadata": {"topic": "rivers"},
+    },
+    {"externalId": "tar", "text": "A tar archive keeps many files in one.", "metadata": {"topic": "files"}},
+]
 EXPECTED: dict[str, dict[str, Any]] = {
     "ask": {"rowsWritten": 1, "sources": {"members": ["difflib.Differ"], "modules": ["difflib"]}},
     "hello": {"server": {"status": "alive"}},
-    "learn": {"best": "Anabranch"},
+    "learn": {"documents": 1, "chunks": 1},
+    "search": {"best": LIBRARY[0]["text"], "ofTopic": [LIBRARY[0]["text"]]},
 }
 
 
@@ -59,6 +70,9 @@ async def client(database_url: str, data_dir: Path, real_model: LocalModel) -> A
         client = ApiClient(http, url)
         await client.sign_up("ada@example.com", "a river that rejoins")
         await stock(client, documents, Console(file=io.StringIO()))
+        payload = await client.mutate(operations.CREATE_COLLECTION, {"input": {"name": "library"}})
+        given = {"id": payload["collection"]["id"], "documents": LIBRARY}
+        await client.mutate(operations.UPSERT_DOCUMENTS, given)
         yield client
 
 

@@ -26,7 +26,21 @@ __all__ = ["anabranch", "api", "signed_in"]
 
 ROOT = Path(__file__).parents[2]
 HELLO = ROOT / "examples" / "hello.yaml"
-COMMANDS = {"dev", "demo", "new", "serve", "migrate", "login", "run", "watch", "cancel", "user", "schema", "doctor"}
+COMMANDS = {
+    "dev",
+    "demo",
+    "new",
+    "collection",
+    "serve",
+    "migrate",
+    "login",
+    "run",
+    "watch",
+    "cancel",
+    "user",
+    "schema",
+    "doctor",
+}
 TREE: Any = typer.main.get_command(cli.app)
 LEAVES = {name: command for name, command in TREE.commands.items() if name != "user"} | {
     "user create": TREE.commands["user"].commands["create"]

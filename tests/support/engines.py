@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from domain.data_tables import DataTable
     from domain.json_value import Json
     from domain.kinds import NodeKind
-    from domain.ports.node_collections import NodeCollections
     from domain.ports.data_tables import ExternalDatabase, ExternalTables
+    from domain.ports.node_collections import NodeCollections
     from domain.ports.outbound import ChatModel, Credential, HttpClient
     from domain.workflow import Definition
     from persistence.database import Database

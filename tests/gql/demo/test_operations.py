@@ -26,7 +26,7 @@ def built_schema() -> GraphQLSchema:
     return build_schema(schema_text())
 
 
-@pytest.mark.parametrize("schema", [designed_schema])
+@pytest.mark.parametrize("schema", [designed_schema, built_schema])
 @pytest.mark.parametrize("name", [name for name in vars(operations) if name.isupper() and not name.startswith("_")])
 def test_every_document_of_the_demo_is_valid_against_the_schema_as_designed_and_as_built(
     name: str, schema: Callable[[], GraphQLSchema]
