@@ -141,4 +141,4 @@ def _differing(view: RunView, rows: Sequence[Row]) -> int:
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, markup=False, highlight=False)

@@ -33,12 +33,10 @@ async def keep(client: ApiClient, data_dir: Path, account: Developer, console: C
 
 def tell_how_to_go_on(console: Console, run_id: str) -> None:
     """Print the next three commands."""
-    _say(
-        console,
-        f"Go on with `{_program()} dev`, which prints a link to GraphiQL, signed in; then, in another terminal:\n"
-        f"  {_ask_command()}\n"
-        f"  {_program()} watch {run_id}",
-    )
+    _say(console, "Go on:")
+    _say(console, f"  {_program()} dev    # prints a link to GraphiQL, signed in; then, in another terminal:")
+    _say(console, f"  {_ask_command()}")
+    _say(console, f"  {_program()} watch {run_id}")
 
 
 def _ask_command() -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gql.demo.tally import Claim, Kill
 
 _SEARCHES = ("members", "modules")
+_CLAIM_LINE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +99,16 @@ def _kill(kill: Kill) -> Text:
 
 
 def _claims(claims: Sequence[Claim]) -> Text:
-    text = Text()
+    """Return the counts; lines end between two of them, never inside one."""
+    text, length = Text(), 0
     for claim in claims:
-        if text:
-            text.append(" · ")
-        text.append(f"{claim.what} {claim.counted}", style="green" if claim.is_true else "bold red")
+        told = f"{claim.what} {claim.counted}"
+        if length:
+            is_full = length + len(told) > _CLAIM_LINE
+            text.append("\n" if is_full else " · ")
+            length = 0 if is_full else length
+        length += len(told) + 3
+        text.append(told, style="green" if claim.is_true else "bold red")
     return text
 
 
