@@ -11,6 +11,7 @@ import uvloop
 
 from bench.streams import many_subscribers, start_to_node_started
 from bench.throughput import chain_of_100, fan_of_100, nodes_per_second
+from bench.vectors import measure_vectors
 from bench.world import World, world
 from runtime.memory import tune_collector
 
@@ -39,8 +40,8 @@ async def serve(made: World) -> tuple[uvicorn.Server, asyncio.Task[None], str]:
     return running, task, f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-async def main(passes: int) -> None:
-    """Measure and print."""
+async def measure_runs(passes: int) -> dict[str, float]:
+    """Return the figures of runs and of those who watch them."""
     async with world() as made:
         figures: dict[str, float] = {}
         figures |= await nodes_per_second(made, passes)
@@ -53,12 +54,24 @@ async def main(passes: int) -> None:
         running.should_exit = True
         await task
         figures["raw commits/s of one client"] = 1 / await made.raw_commit_s()
-    for name, value in figures.items():
-        print(f"{name:<40} {value:>12,.2f}")
+    return figures
+
+
+MEASUREMENTS = {"runs": measure_runs, "vectors": measure_vectors}
+
+
+async def main(passes: int, only: str | None) -> None:
+    """Measure and print."""
+    for name, measure in MEASUREMENTS.items():
+        if only in (None, name):
+            for figure, value in (await measure(passes)).items():
+                print(f"{figure:<48} {value:>12,.2f}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--passes", type=int, default=7, help="passes of each measurement (7)")
+    parser.add_argument("--only", choices=MEASUREMENTS, help="one measurement; all if absent")
+    given = parser.parse_args()
     tune_collector()
-    sys.exit(uvloop.run(main(parser.parse_args().passes)))
+    sys.exit(uvloop.run(main(given.passes, given.only)))

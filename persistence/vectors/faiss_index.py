@@ -225,7 +225,8 @@ class FaissIndex:
         done = np.concatenate(rebuilding.done) if rebuilding.done else _NONE
         with self._lock.writing():
             live = self._live_seqs()
-            later, vectors = self._vectors(live[np.searchsorted(live, rebuilding.seqs[-1], side="right") :])
+            last = rebuilding.seqs[-1] if len(rebuilding.seqs) else NO_SEQ
+            later, vectors = self._vectors(live[np.searchsorted(live, last, side="right") :])
             is_live = np.zeros(len(done), np.bool_)
             is_live[_places(done, live)] = True
             self._graph = None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
-from sqlalchemy import ARRAY, BigInteger, any_, bindparam, func, literal_column, select
+import orjson
+from sqlalchemy import func, literal_column, select
 
-from domain.collections import Chunk, Match
+from domain.collections import Chunk, Document, Match
 from domain.errors import Conflict
-from domain.ids import ChunkId, DocumentId
-from persistence.collection_rows import DOCUMENT_COLUMNS, to_document
+from domain.ids import ChunkId, CollectionId, DocumentId
 from persistence.filters import where
 from persistence.tables import chunks, documents
 from persistence.vectors.checks import check_vectors
@@ -20,6 +20,8 @@ from persistence.vectors.tail import unpack_seqs
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import asyncpg
+
     from domain.collections import Collection
     from domain.filters import Condition
     from persistence.database import Database
@@ -28,24 +30,17 @@ if TYPE_CHECKING:
     from persistence.vectors.snapshots import Origin
     from persistence.vectors.threads import VectorThreads
 
+    Rows: TypeAlias = Mapping[int, tuple[Chunk, Document]]
+
 _ATTEMPTS: Final = 10
 """How often a search begins anew since something that it found was removed meanwhile."""
 
-_FOUND: Final = (
-    select(
-        chunks.c.seq,
-        chunks.c.id.label("chunk_id"),
-        chunks.c.position,
-        chunks.c.text.label("chunk_text"),
-        *DOCUMENT_COLUMNS,
-    )
-    .join(documents, documents.c.id == chunks.c.document_id)
-    .where(
-        chunks.c.collection_id == bindparam("collection"),
-        chunks.c.generation == bindparam("generation"),
-        chunks.c.seq == any_(bindparam("seqs", type_=ARRAY(BigInteger))),
-    )
-)
+_FOUND: Final = """
+SELECT c.seq, c.id, c.document_id, c.position, c.text,
+       d.collection_id, d.external_id, d.text, d.metadata::text, d.created_at, d.updated_at
+  FROM chunks c JOIN documents d ON d.id = c.document_id
+ WHERE c.collection_id = $1 AND c.generation = $2 AND c.seq = ANY($3::bigint[])
+"""
 
 
 class Searches:
@@ -94,19 +89,23 @@ class Searches:
         async with self._database.single() as connection:
             return np.sort(unpack_seqs((await connection.execute(statement)).scalar_one()))
 
-    async def _rows(self, collection: Collection, origin: Origin, seqs: Seqs) -> Mapping[int, Match]:
+    async def _rows(self, collection: Collection, origin: Origin, seqs: Seqs) -> Rows:
         wanted = np.unique(seqs[seqs != NO_SEQ]).tolist()
         if not wanted:
             return {}
-        given = {"collection": collection.id, "generation": origin.generation, "seqs": wanted}
-        async with self._database.single() as connection:
-            rows = (await connection.execute(_FOUND, given)).all()
-        return {
-            row.seq: Match(
-                Chunk(ChunkId(row.chunk_id), DocumentId(row.id), row.position, row.chunk_text), to_document(row), 0.0
-            )
-            for row in rows
-        }
+        async with self._database.driver() as connection:
+            rows = await connection.fetch(_FOUND, collection.id, origin.generation, wanted)
+        return {row[0]: _found(row) for row in rows}
+
+
+def _found(row: asyncpg.Record) -> tuple[Chunk, Document]:
+    """Return what a row of `_FOUND` holds."""
+    _, chunk_id, document_id, position, text, collection_id, external_id, whole, metadata, created, updated = row
+    chunk = Chunk(ChunkId(chunk_id), DocumentId(document_id), position, text)
+    document = Document(
+        chunk.document_id, CollectionId(collection_id), external_id, whole, orjson.loads(metadata), created, updated
+    )
+    return chunk, document
 
 
 def _check_same(collection: Collection, origin: Origin, queries: Floats) -> None:
@@ -117,13 +116,13 @@ def _check_same(collection: Collection, origin: Origin, queries: Floats) -> None
         raise Conflict(f"{message} Read the collection again and make the query's vector anew.")
 
 
-def _matches(scores: Floats, seqs: Seqs, rows: Mapping[int, Match], score_threshold: float | None) -> list[list[Match]]:
+def _matches(scores: Floats, seqs: Seqs, rows: Rows, score_threshold: float | None) -> list[list[Match]]:
     least = -np.inf if score_threshold is None else score_threshold
     return [
         [
-            Match(rows[seq].chunk, rows[seq].document, score)
-            for seq, score in zip(of_query.tolist(), its_scores.tolist(), strict=True)
+            Match(*rows[seq], score)
+            for seq, score in zip(of_query, its_scores, strict=True)
             if seq in rows and score >= least
         ]
-        for of_query, its_scores in zip(seqs, scores, strict=True)
+        for of_query, its_scores in zip(seqs.tolist(), scores.tolist(), strict=True)
     ]

@@ -1,6 +1,6 @@
 """Snapshots of indexes on disk: written beside and renamed, checked before they are believed.
 
-A file is what FAISS writes, then arrays, then a description of it all as JSON with checksums, its length and a mark: FAISS
+A file is what FAISS writes, then arrays, then a description of it all as JSON with a checksum, its length and a mark: FAISS
 reads its part from the beginning by itself, at its full speed.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from time import time
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 _MARK: Final = b"anabranch-index1"
 _TAIL: Final = struct.Struct("<II16s")
 _MAX_DESCRIPTION: Final = 1 << 20
-_BLOCK: Final = 16 * 1_048_576
+_BLOCK: Final = 1 << 18
 _OLD_S: Final = 3_600.0
 
 
@@ -76,7 +75,7 @@ def write(index: FaissIndex, origin: Origin, path: Path) -> int:
                     arrays.append((name, array.dtype.str, array.size))
         # From here on nobody is kept waiting.
         described = {"origin": asdict(origin), "last_seq": last_seq, "main_bytes": main_bytes, "arrays": arrays}
-        description = orjson.dumps({**described, "checksums": _checksums(beside_it, beside_it.stat().st_size)})
+        description = orjson.dumps({**described, "checksum": _checksum(beside_it, beside_it.stat().st_size)})
         with beside_it.open("ab") as file:
             file.write(description)
             file.write(_TAIL.pack(zlib.crc32(description), len(description), _MARK))
@@ -99,7 +98,7 @@ def read(path: Path, origin: Origin, options: IndexOptions) -> FaissIndex | None
         described, size = _description(path)
         if described["origin"] != asdict(origin):
             raise SnapshotUnusable("it is of another index")
-        if _checksums(path, size) != described["checksums"]:
+        if _checksum(path, size) != described["checksum"]:
             raise SnapshotUnusable("its checksum is wrong")
         index = FaissIndex(origin.dimension, origin.metric, options)
         index.thaw(faiss.read_index(str(path)), _arrays(path, described), described["last_seq"])
@@ -149,21 +148,21 @@ def _arrays(path: Path, described: dict[str, Any]) -> dict[str, NDArray[Any]]:
         return {name: np.fromfile(file, np.dtype(kind), count) for name, kind, count in described["arrays"]}
 
 
-def _checksums(path: Path, size: int) -> list[int]:
-    """Return the checksum of each block of a file; two at once, since that is what reading a snapshot takes longest for."""
+def _checksum(path: Path, size: int) -> int:
+    """Return a checksum of the first `size` bytes: of the sum and the parity of the 64-bit words of each block.
 
-    def checksum(start: int) -> int:
-        with path.open("rb", buffering=0) as file:
-            file.seek(start)
-            left, found = min(_BLOCK, size - start), 0
-            buffer = bytearray(min(1_048_576, left))
-            while left > 0 and (count := file.readinto(memoryview(buffer)[:left])):
-                found = zlib.crc32(memoryview(buffer)[:count], found)
-                left -= count
-        return found
-
-    with ThreadPoolExecutor(2) as threads:
-        return list(threads.map(checksum, range(0, size, _BLOCK)))
+    It finds what is torn or rotten, and costs a fifth of what FAISS takes to read the file; CRC-32 costs half of it.
+    """
+    found, left = 0, size
+    buffer = bytearray(_BLOCK)
+    with path.open("rb", buffering=0) as file:
+        while left > 0 and (count := file.readinto(memoryview(buffer)[:left])):
+            whole = count - count % 8
+            words = np.frombuffer(memoryview(buffer)[:whole], np.uint64)
+            sums = np.array([np.add.reduce(words), np.bitwise_xor.reduce(words)], np.uint64)
+            found = zlib.crc32(bytes(buffer[whole:count]), zlib.crc32(sums.data, found))
+            left -= count
+    return found
 
 
 def _sync_directory(directory: Path) -> None:

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from sqlalchemy import select, text
 
 from domain.collections import VectorMetric
 from domain.errors import NotFound
-from persistence.collection_rows import to_embedder
-from persistence.tables import collections
 from persistence.vectors.snapshots import Origin
 
 if TYPE_CHECKING:
@@ -23,18 +20,22 @@ if TYPE_CHECKING:
 
 _PAGE_BYTES: Final = 8 * 1_048_576
 
+_STANDING: Final = """
+SELECT generation, embedder ->> 'connection' AS connection, embedder ->> 'model' AS model, dimension, metric, last_seq,
+       forgotten_seq
+  FROM collections WHERE id = $1
+"""
 # Packed by the server: a row for each vector would cost the event loop more than FAISS takes for it.
-_VECTORS: Final = text("""
+_VECTORS: Final = """
 SELECT string_agg(int8send(seq), ''::bytea ORDER BY seq), string_agg(embedding, ''::bytea ORDER BY seq)
   FROM (SELECT seq, embedding FROM chunks
-         WHERE collection_id = :collection AND generation = :generation AND seq > :after AND seq <= :until
-         ORDER BY seq LIMIT :limit) page
-""")
-_REMOVED: Final = text("""
+         WHERE collection_id = $1 AND generation = $2 AND seq > $3 AND seq <= $4 ORDER BY seq LIMIT $5) page
+"""
+_REMOVED: Final = """
 SELECT string_agg(int8send(one), ''::bytea)
   FROM chunk_removals, unnest(removed) AS one
- WHERE collection_id = :collection AND seq > :after AND seq <= :until AND one <= :after
-""")
+ WHERE collection_id = $1 AND seq > $2 AND seq <= $3 AND one <= $2
+"""
 _NONE: Final = np.empty(0, np.int64)
 
 
@@ -71,28 +72,13 @@ class Tail:
         Raises:
             NotFound: it is gone.
         """
-        statement = select(
-            collections.c.generation,
-            collections.c.embedder,
-            collections.c.dimension,
-            collections.c.metric,
-            collections.c.last_seq,
-            collections.c.forgotten_seq,
-        ).where(collections.c.id == collection_id)
-        async with self._database.single() as connection:
-            row = (await connection.execute(statement)).first()
+        async with self._database.driver() as connection:
+            row = await connection.fetchrow(_STANDING, collection_id)
         if row is None:
             raise NotFound("The collection is gone.")
-        embedder = to_embedder(row.embedder)
-        origin = Origin(
-            collection_id.hex,
-            row.generation,
-            embedder.connection,
-            embedder.model,
-            row.dimension,
-            VectorMetric(row.metric),
-        )
-        return Standing(origin, row.last_seq, row.forgotten_seq)
+        metric = VectorMetric(row["metric"])
+        origin = Origin(collection_id.hex, row["generation"], row["connection"], row["model"], row["dimension"], metric)
+        return Standing(origin, row["last_seq"], row["forgotten_seq"])
 
     async def pages(self, collection_id: CollectionId, standing: Standing, after: int) -> AsyncIterator[TailPage]:
         """Yield what came and went after a seq, until where the collection stood, in order.
@@ -103,15 +89,9 @@ class Tail:
         limit = max(1, _PAGE_BYTES // (4 * origin.dimension))
         removed = await self._removed(collection_id, after, standing.last_seq) if after else _NONE
         while after < standing.last_seq:
-            given = {
-                "collection": collection_id,
-                "generation": origin.generation,
-                "after": after,
-                "until": standing.last_seq,
-                "limit": limit,
-            }
-            async with self._database.single() as connection:
-                packed = (await connection.execute(_VECTORS, given)).one()
+            given = (collection_id, origin.generation, after, standing.last_seq, limit)
+            async with self._database.driver() as connection:
+                [packed] = await connection.fetch(_VECTORS, *given)
             seqs = unpack_seqs(packed[0])
             until = standing.last_seq if len(seqs) < limit else int(seqs[-1])
             vectors = np.frombuffer(packed[1] or b"", np.float32).reshape(len(seqs), origin.dimension)
@@ -119,9 +99,8 @@ class Tail:
             after, removed = until, _NONE
 
     async def _removed(self, collection_id: CollectionId, after: int, until: int) -> Seqs:
-        given = {"collection": collection_id, "after": after, "until": until}
-        async with self._database.single() as connection:
-            return unpack_seqs((await connection.execute(_REMOVED, given)).scalar_one())
+        async with self._database.driver() as connection:
+            return unpack_seqs(await connection.fetchval(_REMOVED, collection_id, after, until))
 
 
 def unpack_seqs(packed: bytes | None) -> Seqs:
