@@ -42,8 +42,9 @@ COMMANDS = {
     "doctor",
 }
 TREE: Any = typer.main.get_command(cli.app)
-LEAVES = {name: command for name, command in TREE.commands.items() if name != "user"} | {
-    "user create": TREE.commands["user"].commands["create"]
+LEAVES = {name: command for name, command in TREE.commands.items() if name not in {"user", "collection"}} | {
+    "user create": TREE.commands["user"].commands["create"],
+    "collection ingest": TREE.commands["collection"].commands["ingest"],
 }
 
 
