@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 import orjson
@@ -81,14 +81,18 @@ class Database:
 
     @asynccontextmanager
     async def driver(self) -> AsyncGenerator[DirectConnection]:
-        """Yield the driver's connection of a pooled one, without a transaction: for what SQLAlchemy does not say.
+        """Yield the driver's connection behind a pooled one, each statement a transaction of its own, JSON as text.
+
+        For the few statements of every start of a run: SQLAlchemy takes 0.4 ms of the event loop for each, this 0.1.
 
         Raises:
             DatabaseUnavailable, SetupFault: as with `connection`.
         """
-        async with self.single() as connection:
-            raw = await connection.get_raw_connection()
-            yield cast("DirectConnection", raw.driver_connection)
+        with translated_errors():
+            async with self._single.connect() as connection:
+                pooled = await connection.get_raw_connection()
+                assert pooled.driver_connection is not None  # noqa: S101 -- it is there while it is checked out
+                yield pooled.driver_connection
 
     @asynccontextmanager
     async def direct(self) -> AsyncGenerator[DirectConnection]:
@@ -162,6 +166,7 @@ def create_engine(url: str, *, pool_size: int, statement_timeout_ms: int) -> Asy
         async_creator=connect,
         pool_size=pool_size,
         max_overflow=0,
+        pool_use_lifo=True,  # the connection that was used last has its statements prepared and its caches warm
         pool_timeout=_POOL_TIMEOUT_S,
         json_serializer=_to_json,
         json_deserializer=orjson.loads,

@@ -61,18 +61,17 @@ WITH chosen AS (
 UPDATE runs r SET executor_id = :executor, lease_epoch = r.lease_epoch + 1 FROM chosen c WHERE r.id = c.id {_CLAIMED}
 """  # noqa: S608 -- a constant
 
-_INSERT: Final = text("""
+_INSERT: Final = """
 WITH run AS (
   INSERT INTO runs (id, workspace_id, workflow_id, graph_id, status, last_seq, node_count, executor_id, lease_epoch,
                     trigger, triggered_by, priority, labels, input, created_at)
-  VALUES (:id, :workspace_id, :workflow_id, :graph_id, 'QUEUED', 1, :node_count, CAST(:executor AS uuid), :epoch,
-          :trigger, :triggered_by, :priority, CAST(:labels AS jsonb), CAST(:input AS json), now())
+  VALUES ($1, $2, $3, $4, 'QUEUED', 1, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::json, now())
   RETURNING id, created_at
 ), logged AS (
   INSERT INTO run_events (run_id, seq, event_key, type, at) SELECT id, 1, 'RunQueued', 'RunQueued', created_at FROM run
 )
 SELECT created_at FROM run
-""")
+"""
 
 # An executor is dead when its lock is free or its lease has run out. After a restart of PostgreSQL all locks are free,
 # so nobody is dead until everybody has had the time to take them again.
@@ -97,22 +96,22 @@ class PostgresRunQueue:
     async def add(self, run: NewRun, executor: ExecutorId | None) -> ClaimedRun:
         """Insert a run with its first event, claimed at once for `executor` where one is given."""
         epoch = 0 if executor is None else 1
-        parameters: dict[str, object] = {
-            "id": run.id,
-            "workspace_id": run.workspace_id,
-            "workflow_id": run.workflow_id,
-            "graph_id": run.graph_id,
-            "node_count": run.node_count,
-            "executor": executor,
-            "epoch": epoch,
-            "trigger": run.trigger.value,
-            "triggered_by": run.triggered_by,
-            "priority": run.priority,
-            "labels": orjson.dumps(run.labels).decode(),
-            "input": run.input.decode(),
-        }
-        async with self._database.single() as connection:
-            created_at = (await connection.execute(_INSERT, parameters)).scalar_one()
+        values = (
+            run.id,
+            run.workspace_id,
+            run.workflow_id,
+            run.graph_id,
+            run.node_count,
+            executor,
+            epoch,
+            run.trigger.value,
+            run.triggered_by,
+            run.priority,
+            orjson.dumps(run.labels).decode(),
+            run.input.decode(),
+        )
+        async with self._database.driver() as connection:
+            created_at = await connection.fetchval(_INSERT, *values)
         return ClaimedRun(run.id, run.workspace_id, run.graph_id, epoch, 1, created_at, run.input)
 
     async def claim(self, executor: ExecutorId, limit: int) -> Sequence[ClaimedRun]:

@@ -31,6 +31,7 @@ from persistence.tables import node_runs, run_events, runs
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from domain.events import Event
     from domain.ports.paging import PageRequest
     from domain.run import RunQuery
     from persistence.database import Database
@@ -61,6 +62,12 @@ SELECT r.last_seq, r.status AS run_status, n.run_id, n.node_key, n.item_index, n
   ) d ON true
  WHERE r.id = :run
  ORDER BY n.first_seq, n.node_key
+"""
+
+
+_EVENTS_AFTER: Final = """
+SELECT seq, at, type, node_key, item_index, execution, data::text AS data
+  FROM run_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
 """
 
 
@@ -177,9 +184,9 @@ class PostgresRuns:
 
     async def events_after(self, run_id: RunId, after: int, limit: int) -> Sequence[LoggedEvent]:
         """Return the events behind seq `after`, oldest first."""
-        statement = _select_events(run_id).where(run_events.c.seq > after).order_by(run_events.c.seq).limit(limit)
-        async with self._database.single() as connection:
-            return [_logged(row) for row in (await connection.execute(statement)).all()]
+        async with self._database.driver() as connection:
+            rows = await connection.fetch(_EVENTS_AFTER, run_id, after, limit)
+        return [LoggedEvent(run_id, row["seq"], row["at"], _event(row)) for row in rows]
 
     async def events(self, run_id: RunId, request: PageRequest, after: int, before: int | None) -> Page[LoggedEvent]:
         """Return a page of a run's log, oldest first, between two seqs; the cursors are the seqs."""
@@ -191,7 +198,8 @@ class PostgresRuns:
         async with self._database.single() as connection:
             rows = (await connection.execute(statement.order_by(order).limit(request.limit + 1))).all()
         has_more, rows = len(rows) > request.limit, rows[: request.limit]
-        events = [_logged(row) for row in (reversed(rows) if request.is_backward else rows)]
+        rows = rows[::-1] if request.is_backward else rows
+        events = [LoggedEvent(run_id, row.seq, row.at, _event(row._mapping)) for row in rows]  # noqa: SLF001 -- SQLAlchemy's public name
         has_next = before is not None if request.is_backward else has_more
         return Page(
             events, [str(event.seq) for event in events], has_next, has_more if request.is_backward else after > 0
@@ -288,9 +296,8 @@ def _usage(row: Any) -> Usage:
     return Usage(row.input_tokens, row.output_tokens, row.total_tokens) if row.total_tokens else NO_USAGE
 
 
-def _logged(row: Any) -> LoggedEvent:
-    event = read_event(row.type, row.node_key, row.item_index, row.execution, row.data)
-    return LoggedEvent(row.run_id, row.seq, row.at, event)
+def _event(row: Any) -> Event:
+    return read_event(row["type"], row["node_key"], row["item_index"], row["execution"], row["data"])
 
 
 def _bytes(value: str | None) -> bytes | None:

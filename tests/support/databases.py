@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _TEMPLATE: Final = "anabranch_template"
 _TIMEOUT_S: Final = 60.0
+_COMMAND_TIMEOUT_S: Final = 45.0
+"""Whatever hangs is told to every test that waits, instead of holding them up one by one."""
 _SPARE: Final = 3
 
 _DISCONNECT_OTHERS: Final = """
@@ -106,7 +108,7 @@ class Databases:
         name = f"empty_{next(self._numbers)}"
 
         async def make() -> None:
-            connection = await asyncpg.connect(self._server_url)
+            connection = await asyncpg.connect(self._server_url, command_timeout=_COMMAND_TIMEOUT_S)
             await connection.execute(f"CREATE DATABASE {name}")
             await connection.close()
 
@@ -125,7 +127,7 @@ class Databases:
             self._ready.put(error)
 
     async def _serve(self) -> None:
-        connection = await asyncpg.connect(self._server_url)
+        connection = await asyncpg.connect(self._server_url, command_timeout=_COMMAND_TIMEOUT_S)
         try:
             schema = await self._build_template(connection)
             for _ in range(_SPARE):
@@ -159,7 +161,7 @@ class Databases:
 
     async def _empty(self, name: str, schema: str) -> bool:
         """Empty a database; False when its schema is no longer the template's."""
-        connection = await asyncpg.connect(with_database(self._server_url, name))
+        connection = await asyncpg.connect(with_database(self._server_url, name), command_timeout=_COMMAND_TIMEOUT_S)
         try:
             await connection.execute(_DISCONNECT_OTHERS)
             if await connection.fetchval(_SCHEMA) != schema:
