@@ -114,8 +114,8 @@ async def test_our_own_database_never_works(desk: Desk, ada: Principal) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "10.0.0.1", "::1", "/tmp", "/var/run/postgresql", "a,b", "", "user@host", "0x7f.1"]
-)  # noqa: S108 - no file
+    "host", ["127.0.0.1", "10.0.0.1", "::1", "/var/run/postgresql", "a,b", "", "user@host", "0x7f.1"]
+)
 async def test_a_database_where_nodes_may_not_go_is_not_stored(desk: Desk, ada: Principal, host: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         await desk.test(ada, PostgresSettings(host, 5432, "x"))
