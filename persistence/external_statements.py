@@ -28,8 +28,9 @@ SELECT c.oid, quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS quoted
  WHERE c.relname = $2::text AND c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
    AND CASE WHEN $1::text IS NULL THEN pg_catalog.pg_table_is_visible(c.oid) ELSE n.nspname = $1::text END
 """
+# The type without its length: a cast to `varchar(20)` would cut a text off where an assignment refuses it.
 _COLUMNS: Final = """
-SELECT a.attname AS name, quote_ident(a.attname) AS quoted, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type,
+SELECT a.attname AS name, quote_ident(a.attname) AS quoted, pg_catalog.format_type(a.atttypid, -1) AS type,
        t.typcategory = 'A' AS is_array, t.typname IN ('json', 'jsonb') AS is_json, t.typname = 'numeric' AS is_exact
   FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
  WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped

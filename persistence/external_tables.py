@@ -146,8 +146,11 @@ async def _connect(database: ExternalDatabase, addresses: Sequence[str]) -> Dire
     try:
         return await _open(database, addresses, context)
     except ConnectionError as error:
-        if database.is_tls_verified or _NO_TLS not in str(error):
+        if _NO_TLS not in str(error):
             raise
+        if database.is_tls_verified:
+            message = "The server offers no TLS, which `isTlsVerified` demands."
+            raise NodeFault("DATABASE_REFUSED", message) from error
         return await _open(database, addresses, encryption=False)
 
 

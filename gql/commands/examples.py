@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.table import Table
+from rich.text import Text
+
 from domain.document import load
 from domain.errors import DocumentFault, SetupFault
 from gql.client.faults import ClientFault
@@ -64,17 +67,20 @@ def list_examples() -> list[Example]:
 
 def _about(path: Path) -> str:
     try:
-        return (load(path.read_text(encoding="utf-8")).description or "").strip()
+        text = " ".join((load(path.read_text(encoding="utf-8")).description or "").split())
     except DocumentFault:  # its kinds may belong to a plug-in that is not installed
         return ""
+    sentence, dot, _ = text.partition(". ")
+    return sentence + dot.strip()
 
 
 def print_examples(console: Console) -> None:
     """Print every example with what it shows."""
     examples = list_examples()
-    width = max(len(example.name) for example in examples)
+    grid = Table.grid(padding=(0, 2))
     for example in examples:
-        console.print(f"{example.name:<{width}}  {example.about}", markup=False, highlight=False)
+        grid.add_row(Text(example.name, "bold"), Text(example.about))
+    console.print(grid)
     console.print(f"\nCopy one: anabranch new {examples[0].name}", markup=False, highlight=False)
 
 

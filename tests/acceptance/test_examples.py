@@ -17,6 +17,7 @@ from gql.client import operations
 from gql.client.session import ApiClient
 from gql.commands.examples import list_examples
 from gql.commands.workflow_runs import Given, prepare, read_input, start
+from gql.demo import operations as demo_operations
 from gql.demo.corpus import read_library
 from gql.demo.library import stock
 from gql.watch import watch
@@ -40,6 +41,16 @@ INPUTS: dict[str, dict[str, Json]] = {
     "hello": {},
     "learn": {"documents": [{"externalId": "a", "text": "A stream that rejoins the main river.", "metadata": {}}]},
     "search": {"question": "Which stream rejoins the river?", "topic": "rivers"},
+    "tally": {"place": "Echuca", "weight": "1.50"},
+}
+VISITS: dict[str, Json] = {
+    "name": "visits",
+    "columns": [
+        {"name": "place", "type": "TEXT"},
+        {"name": "note", "type": "TEXT"},
+        {"name": "weight", "type": "NUMERIC"},
+    ],
+    "keyColumns": ["place"],
 }
 LIBRARY: list[dict[str, Any]] = [
     {
@@ -54,6 +65,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "hello": {"server": {"status": "alive"}},
     "learn": {"documents": 1, "chunks": 1},
     "search": {"best": LIBRARY[0]["text"], "ofTopic": [LIBRARY[0]["text"]]},
+    "tally": {"rows": [{"place": "Echuca", "note": "no note", "weight": "1.5"}], "told": "1 row for Echuca"},
 }
 
 
@@ -73,6 +85,7 @@ async def client(database_url: str, data_dir: Path, real_model: LocalModel) -> A
         payload = await client.mutate(operations.CREATE_COLLECTION, {"input": {"name": "library"}})
         given = {"id": payload["collection"]["id"], "documents": LIBRARY}
         await client.mutate(operations.UPSERT_DOCUMENTS, given)
+        await client.mutate(demo_operations.CREATE_TABLE, {"input": VISITS})
         yield client
 
 

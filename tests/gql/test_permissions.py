@@ -143,6 +143,7 @@ IDS: dict[str, Prefix] = {
     "updateSecret.input.id": Prefix.SECRET,
     "deleteSecret.input.id": Prefix.SECRET,
     "deleteConnection.input.id": Prefix.CONNECTION,
+    "testConnection.input.id": Prefix.CONNECTION,
     "dataTable.id": Prefix.DATA_TABLE,
     "deleteDataTable.input.id": Prefix.DATA_TABLE,
     "collection.id": Prefix.COLLECTION,
