@@ -115,7 +115,7 @@ def test_it_survives_a_kill_in_mid_stream_and_counts_what_it_claims(data: Path) 
         "Workflow ask: composed in one mutation, revision 1 (created).",
         "✖ SIGKILL: the server",
         "✔ All of it holds",
-        "kills in mid-stream 1 · recoveries 1 · nodes kept 5 · events lost 0 · events doubled 0 · rows 1",
+        "kills in mid-stream 1 · recoveries 1 · nodes kept 5 events lost 0 · events doubled 0 · rows 1 differing answers 0",
         "read back over GraphQL: ",
         "anabranch run examples/ask.yaml --input question='…' --watch",
     ):
