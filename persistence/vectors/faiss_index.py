@@ -101,19 +101,12 @@ class FaissIndex:
         self._graph: _Graph | None = None
         self._is_absorbing = False
         self.last_seq = 0
+        self.live = 0
+        """How many vectors can be found."""
+        self.dead = 0
+        """How many vectors are only masked."""
 
     # ── size ──
-
-    @property
-    def live(self) -> int:
-        """How many vectors can be found."""
-        graph = self._graph
-        return len(self._seqs) + (0 if graph is None else len(graph.seqs) - graph.dead)
-
-    @property
-    def dead(self) -> int:
-        """How many vectors are only masked."""
-        return 0 if self._graph is None else self._graph.dead
 
     @property
     def has_graph(self) -> bool:
@@ -125,6 +118,11 @@ class FaissIndex:
         """About how much memory the index takes."""
         of_graph = 0 if self._graph is None else len(self._graph.seqs)
         return (self.live + self.dead) * (self.dimension * 4 + 9) + of_graph * self._options.hnsw_m * 8
+
+    def _count(self) -> None:
+        graph = self._graph
+        self.dead = 0 if graph is None else graph.dead
+        self.live = len(self._seqs) + (0 if graph is None else len(graph.seqs) - graph.dead)
 
     def live_seqs(self) -> Seqs:
         """Return the seqs of all vectors that can be found, ascending."""
@@ -161,6 +159,7 @@ class FaissIndex:
         else:
             self._flat = index
         self._seqs = beside["seqs"]
+        self._count()
 
     # ── changing ──
 
@@ -174,12 +173,13 @@ class FaissIndex:
         with self._lock.writing():
             if self.last_seq != after:
                 return
-            self.last_seq = until
             if len(seqs):
                 self._flat.add(prepared)
                 self._seqs = np.concatenate([self._seqs, seqs])
             if len(gone):
                 self._remove(gone)
+            self._count()
+            self.last_seq = until
 
     def _remove(self, gone: Seqs) -> None:
         places = _places(self._seqs, gone)
@@ -229,17 +229,17 @@ class FaissIndex:
             later, vectors = self._vectors(live[np.searchsorted(live, last, side="right") :])
             is_live = np.zeros(len(done), np.bool_)
             is_live[_places(done, live)] = True
-            self._graph = None
             if rebuilding.is_graph:
                 self._flat, self._seqs = self._new_flat(), _NONE
                 dead = len(done) - int(np.count_nonzero(is_live))
                 self._graph = _Graph(rebuilding.index, done, is_live, dead)
             else:
-                self._flat, self._seqs = rebuilding.index, done
+                self._flat, self._seqs, self._graph = rebuilding.index, done, None
                 self._remove(done[~is_live])
             if len(later):
                 self._flat.add(vectors)
                 self._seqs = np.concatenate([self._seqs, later])
+            self._count()
 
     def absorb(self) -> bool:
         """Take some of the vectors beside the graph into it; False when that was not due or there are no more."""

@@ -110,8 +110,11 @@ class LiveIndexes:
         index = held.index if held.origin == standing.origin else None
         if index is None or index.last_seq < standing.forgotten_seq:
             index = await self._load(collection_id, held, standing)
+        is_new = not index.last_seq
         async for page in self._tail.pages(collection_id, standing, index.last_seq):
             await self._threads.call(index.change, page.after, page.until, page.seqs, page.vectors, page.removed)
+        if is_new and index.live >= _FEW:
+            _log.info("vectors.read_from_rows", collection=str(collection_id), chunks=index.live)
         held.origin, held.index = standing.origin, index
         self._due[collection_id] = None
         self._is_due.set()

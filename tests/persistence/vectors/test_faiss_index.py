@@ -156,11 +156,7 @@ def test_whatever_happens_meanwhile_exactly_what_is_live_is_found(steps: list[tu
         rebuilding = model.index.plan() if then == "late" else None
         if rebuilding is not None:
             model.index.step(rebuilding)
-        gone = (
-            numbers.choice(sorted(model.vectors), min(removed, len(model.vectors)), replace=False).tolist()
-            if model.vectors
-            else []
-        )
+        gone: list[int] = numbers.permutation(sorted(model.vectors))[:removed].tolist()
         model.change(random_vectors(added, seed=place), gone)
         if rebuilding is not None:
             while model.index.step(rebuilding):
