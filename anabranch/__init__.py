@@ -2,6 +2,7 @@
 
 from domain.errors import NodeFault
 from domain.kinds import (
+    FILTER_FIELD,
     JSON_FIELD,
     SECRET_CAPABLE,
     STATIC,
@@ -20,6 +21,7 @@ from domain.ports.outbound import Credential, OutboundRequest
 from domain.run import DeltaChannel, Usage
 
 __all__ = [
+    "FILTER_FIELD",
     "JSON_FIELD",
     "SECRET_CAPABLE",
     "STATIC",

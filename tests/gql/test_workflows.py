@@ -36,7 +36,9 @@ fragment Everything on Workflow {
         __typename
         ... on HttpRequestConfig { method url headers { name value } body { json text form { name } } expectStatus }
         ... on LlmCallConfig { connection prompt messages { role content } responseFormat stop }
-        ... on TransformConfig { fields { name value } }
+        ... on FaissSearchConfig { collection searchText searchVector topK filter scoreThreshold searchMode }
+      ... on FaissUpsertConfig { collection documents text metadata externalId }
+      ... on TransformConfig { fields { name value } }
       }
     }
     edges { source sourcePort target }
