@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -88,6 +88,55 @@ async def test_an_answer_that_is_lost_behind_the_commit_is_asked_for_again(
         await answers.drained()
         assert (lost, answers.base_of(group)) == ([1], 1)
         assert await count(database, table) == 1
+
+
+class Breaking:
+    """A connection that breaks in front of its n-th statement."""
+
+    def __init__(self, connection: DirectConnection, at: int) -> None:
+        self._connection = connection
+        self._left = at
+
+    def transaction(self) -> object:
+        return self._connection.transaction()
+
+    async def fetch(self, *arguments: Any) -> object:
+        return await self._ready().fetch(*arguments)
+
+    async def fetchrow(self, *arguments: Any) -> object:
+        return await self._ready().fetchrow(*arguments)
+
+    def _ready(self) -> DirectConnection:
+        self._left -= 1
+        if self._left == 0:
+            self._connection.terminate()
+        return self._connection
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+async def test_a_connection_that_breaks_at_any_statement_costs_nothing_and_doubles_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    driver, broken = database.driver, list[Breaking]()
+
+    @asynccontextmanager
+    async def fragile() -> AsyncGenerator[Any]:
+        async with driver() as connection:
+            if not broken:
+                broken.append(Breaking(connection, at))
+                yield broken[0]
+            else:
+                yield connection
+
+    async with log_of(database, 1) as (w, answers, (run,), table):
+        monkeypatch.setattr(database, "driver", fragile)
+        group = answers.append(run, succeeded("a", None), write=insert(table, "k"))
+        await answers.drained()
+        monkeypatch.undo()
+        assert broken[0]._left <= 0
+        assert answers.base_of(group) == 1
+        assert await count(database, table) == 1
+        assert names(await w.log_rows(run)) == ["RunQueued", "NodeSucceeded a"]
 
 
 @pytest.mark.parametrize("is_ended", [False, True])
