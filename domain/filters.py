@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
-from domain.errors import InvalidInput, LimitExceeded
+from domain.errors import InvalidInput, LimitExceeded, NodeFault
+from domain.json_codec import encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ MAX_CONDITIONS: Final = 200
 MAX_DEPTH: Final = 16
 MAX_VALUES: Final = 1_000
 MAX_STEPS: Final = 16
-_STEP: Final = re.compile(r"[^\x00.]{1,128}")
+_STEP: Final = re.compile("[^\x00\ud800-\udfff.]{1,128}")
 
 
 class Operator(StrEnum):
@@ -152,6 +153,10 @@ def _steps(raw: Json, path: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _checked(operator: Operator, value: Json, path: tuple[str, ...]) -> Json:
+    try:
+        encode(value)
+    except NodeFault as fault:
+        raise InvalidInput(f"Nothing can be compared with this value: {fault.message}", path=path) from None
     if operator is Operator.IN:
         if not isinstance(value, list):
             raise InvalidInput("`in` takes a list of values.", path=path)

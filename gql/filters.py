@@ -1,72 +1,71 @@
-"""Conditions as clients write them."""
+"""Conditions as clients write them: the input `FilterInput`, which contains itself, and plain JSON of it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 import strawberry
+import strawberry.pydantic
+from pydantic import BaseModel, ConfigDict, Field
 from strawberry.scalars import JSON
 
-from domain.filters import Operator, read_filter
-from gql.absent import ABSENT
+from domain.filters import read_filter
 
 if TYPE_CHECKING:
     from domain.filters import Condition
     from domain.json_value import Json
 
 
-@strawberry.input(
+def _absent(name: str) -> Any:
+    # A factory leaves the schema without a default: what is absent stays unset, and null is a value to compare with.
+    return Field(default_factory=lambda: None, alias=name)
+
+
+def _is(name: str, description: str) -> Any:
+    return strawberry.field(name=name, description=description)
+
+
+@strawberry.pydantic.input(
     description="A condition over metadata or columns: either one `path` with its operators, which must all hold, or a "
     "combination of conditions."
 )
-class FilterInput:
+class FilterInput(BaseModel):
     """A condition over metadata or columns."""
 
-    and_: list[FilterInput] | None = strawberry.field(default=ABSENT, name="and", description="All of these hold.")
-    or_: list[FilterInput] | None = strawberry.field(
-        default=ABSENT, name="or", description="At least one of these holds."
-    )
-    not_: FilterInput | None = strawberry.field(default=ABSENT, name="not", description="This does not hold.")
-    path: str | None = strawberry.field(
-        default=ABSENT,
-        description="What is compared: a column, or a dotted path into metadata such as `source.year`.",
-    )
-    eq: JSON | None = strawberry.field(default=ABSENT, description="Equal to this value.")
-    ne: JSON | None = strawberry.field(default=ABSENT, description="Different from this value, or absent.")
-    in_: list[JSON] | None = strawberry.field(
-        default=ABSENT, name="in", description="Equal to one of these values, 1,000 at most."
-    )
-    gt: JSON | None = strawberry.field(default=ABSENT, description="Greater than this number, text or instant.")
-    gte: JSON | None = strawberry.field(default=ABSENT, description="Greater than or equal to this value.")
-    lt: JSON | None = strawberry.field(default=ABSENT, description="Less than this value.")
-    lte: JSON | None = strawberry.field(default=ABSENT, description="Less than or equal to this value.")
-    exists: bool | None = strawberry.field(default=ABSENT, description="Whether the path is present and not null.")
-    contains: JSON | None = strawberry.field(
-        default=ABSENT, description="A text that contains this text, or a list that contains this value."
-    )
+    model_config = ConfigDict(populate_by_name=True, arbitrary_types_allowed=True)
+
+    and_: Annotated[list[FilterInput] | None, _is("and", "All of these hold.")] = _absent("and")
+    or_: Annotated[list[FilterInput] | None, _is("or", "At least one of these holds.")] = _absent("or")
+    not_: Annotated[FilterInput | None, _is("not", "This does not hold.")] = _absent("not")
+    path: Annotated[
+        str | None, _is("path", "What is compared: a column, or a dotted path into metadata such as `source.year`.")
+    ] = _absent("path")
+    eq: Annotated[JSON | None, _is("eq", "Equal to this value.")] = _absent("eq")
+    ne: Annotated[JSON | None, _is("ne", "Different from this value, or absent.")] = _absent("ne")
+    in_: Annotated[list[JSON] | None, _is("in", "Equal to one of these values, 1,000 at most.")] = _absent("in")
+    gt: Annotated[JSON | None, _is("gt", "Greater than this number, text or instant.")] = _absent("gt")
+    gte: Annotated[JSON | None, _is("gte", "Greater than or equal to this value.")] = _absent("gte")
+    lt: Annotated[JSON | None, _is("lt", "Less than this value.")] = _absent("lt")
+    lte: Annotated[JSON | None, _is("lte", "Less than or equal to this value.")] = _absent("lte")
+    exists: Annotated[bool | None, _is("exists", "Whether the path is present and not null.")] = _absent("exists")
+    contains: Annotated[
+        JSON | None, _is("contains", "A text that contains this text, or a list that contains this value.")
+    ] = _absent("contains")
+
+
+Filter: TypeAlias = FilterInput | None
+"""An argument or field that may be absent."""
 
 
 def condition_of(given: FilterInput | None, *path: str) -> Condition | None:
-    """Return the condition that a client sent as the argument at `path`; None for what was absent or null.
+    """Return the condition that a client sent as the argument at `path`; None if none was given.
 
     Raises:
-        InvalidInput, LimitExceeded: it is none, with the path of what is wrong.
+        InvalidInput, LimitExceeded: it is no condition, with the path of what is wrong.
     """
-    return None if given is None or given is ABSENT else read_filter(_plain(given), path)
+    return read_filter(plain_filter(given), path) if given else None
 
 
-def _plain(given: FilterInput) -> Json:
-    """Return the filter as it was sent: what is absent stays absent, null stays null."""
-    parts: dict[str, Json] = {}
-    for name, conditions in (("and", given.and_), ("or", given.or_)):
-        if conditions is not ABSENT:
-            parts[name] = None if conditions is None else [_plain(one) for one in conditions]
-    if given.not_ is not ABSENT:
-        parts["not"] = None if given.not_ is None else _plain(given.not_)
-    if given.path is not ABSENT:
-        parts["path"] = given.path
-    for operator in Operator:
-        value: Json = getattr(given, "in_" if operator is Operator.IN else operator.value)
-        if value is not ABSENT:
-            parts[operator.value] = value
-    return parts
+def plain_filter(given: FilterInput) -> Json:
+    """Return a condition as it is stored and as files write it: what is absent is left out, null stays."""
+    return cast("Json", given.model_dump(by_alias=True, exclude_unset=True))

@@ -138,8 +138,8 @@ async def test_rows_are_read_back_filtered_ordered_and_in_pages(api: Api, ada: P
 NONSENSE: list[tuple[dict[str, Any], list[str]]] = [
     ({"filter": {"path": "nothing", "eq": 1}}, ["filter"]),
     ({"filter": {"path": "count", "gt": "x"}}, ["filter"]),
-    ({"filter": {"path": "meta.\ud800", "eq": 1}}, ["filter"]),
-    ({"filter": {"path": "meta", "eq": "\0"}}, ["filter"]),
+    ({"filter": {"path": "meta.\ud800", "eq": 1}}, ["filter", "path"]),
+    ({"filter": {"path": "meta", "eq": "\0"}}, ["filter", "eq"]),
     ({"filter": {"and": [{"path": "count", "eq": 1, "not": {}}]}}, ["filter", "and", "0"]),
     ({"orderBy": {"column": "x; DROP TABLE users"}}, ["orderBy", "column"]),
     ({"orderBy": {"column": "meta"}}, ["orderBy", "column"]),

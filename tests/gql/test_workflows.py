@@ -36,6 +36,9 @@ fragment Everything on Workflow {
         __typename
         ... on HttpRequestConfig { method url headers { name value } body { json text form { name } } expectStatus }
         ... on LlmCallConfig { connection prompt messages { role content } responseFormat stop }
+        ... on DbWriteConfig {
+          target { dataTable externalTable { connection table } } writeMode values { column value } conflictColumns returning
+        }
         ... on TransformConfig { fields { name value } }
       }
     }

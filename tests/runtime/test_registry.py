@@ -22,6 +22,13 @@ EXAMPLES: dict[str, Any] = {
         "body": {"json": {"a": [1]}},
         "method": "POST",
     },
+    "DB_WRITE": {
+        "target": {"externalTable": {"connection": "warehouse", "table": "sales.orders"}},
+        "writeMode": "UPSERT",
+        "values": [{"column": "a", "value": [{"b": 1}]}],
+        "conflictColumns": ["a"],
+        "returning": ["id"],
+    },
     "TRANSFORM": {"fields": [{"name": "a", "value": {"b": 1}}]},
 }
 
@@ -66,11 +73,11 @@ class TestEveryKind:
 
 def test_kinds_are_found_by_both_names() -> None:
     found = Registry()
-    assert [kind.kind for kind in found] == ["LLM_CALL", "HTTP_REQUEST", "TRANSFORM"]
+    assert [kind.kind for kind in found] == ["LLM_CALL", "HTTP_REQUEST", "DB_WRITE", "TRANSFORM"]
     assert found.by_kind("TRANSFORM") is found.by_name("transform") is transform.KIND
     assert found.by_kind("transform") is None
     assert found.by_name("gone") is None
-    assert list(found.names) == ["llmCall", "httpRequest", "transform"]
+    assert list(found.names) == ["llmCall", "httpRequest", "dbWrite", "transform"]
 
 
 def test_two_kinds_with_one_name_are_refused() -> None:
