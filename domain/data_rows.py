@@ -160,8 +160,6 @@ def _column(table: DataTable, name: str, path: list[str]) -> DataColumn:
 def _comparison(table: DataTable, one: Comparison, path: list[str]) -> Comparison:
     column = _column(table, one.path[0], path)
     if column.type is ColumnType.JSON:
-        # Only looked at: whether it can be written as JSON at all, and each step as a text.
-        stored_value(column, [one.value, *one.path], path)
         return one
     if len(one.path) > 1:
         message = f"The column {column.name} is of type {column.type.value}: there is nothing inside it to compare."

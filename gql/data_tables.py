@@ -71,9 +71,7 @@ class DataRow(Node):
 
     run_id: strawberry.Private[RunId | None]
     id: strawberry.ID = strawberry.field(description="Its id.")
-    values: JSON = strawberry.field(
-        description="The values by column; numbers of NUMERIC and instants are texts, so that nothing is lost."
-    )
+    values: JSON = strawberry.field(description="The values by column.")
     node_key: str | None = strawberry.field(description="Key of the node that wrote it last.")
     created_at: datetime = strawberry.field(description="When it was first written.")
     updated_at: datetime = strawberry.field(description="When it was last written.")
@@ -112,9 +110,7 @@ class DataRowConnection(Connection[DataRow, DataRowEdge]):
 class DataRowOrder:
     """How rows are ordered."""
 
-    column: str = strawberry.field(
-        description="By this column; rows without a value come last, texts go by their first 256 characters."
-    )
+    column: str = strawberry.field(description="By this column.")
     direction: OrderDirection = strawberry.field(default=OrderDirection.ASC, description="Which way.")
 
 
