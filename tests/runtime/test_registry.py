@@ -81,7 +81,14 @@ class TestEveryKind:
 
 def test_kinds_are_found_by_both_names() -> None:
     found = Registry()
-    assert [kind.kind for kind in found] == ["LLM_CALL", "HTTP_REQUEST", "FAISS_SEARCH", "FAISS_UPSERT", "DB_WRITE", "TRANSFORM"]
+    assert [kind.kind for kind in found] == [
+        "LLM_CALL",
+        "HTTP_REQUEST",
+        "FAISS_SEARCH",
+        "FAISS_UPSERT",
+        "DB_WRITE",
+        "TRANSFORM",
+    ]
     assert found.by_kind("TRANSFORM") is found.by_name("transform") is transform.KIND
     assert found.by_kind("transform") is None
     assert found.by_name("gone") is None
