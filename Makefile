@@ -65,7 +65,7 @@ web: $(STAMPS)/dev ## Build the pages of web/ into gql/static, if anything has c
 
 # ── Using ──
 
-demo: setup ## Run examples/hello.yaml end to end on an embedded database with a real local model.
+demo: setup ## See everything at work in ninety seconds, a kill in mid-stream included (ARGS='--keep', '--chaos 3').
 	@$(BIN)/anabranch demo $(ARGS)
 
 dev: setup ## Serve on this machine only, with a link that signs in.

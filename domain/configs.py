@@ -46,7 +46,7 @@ class NamedObject:
 
     path: Path
     to: str
-    """`connection`, `collection`, `dataTable` or `workflow`."""
+    """`connection`, `collection`, `dataTable`, `dataColumn` or `workflow`."""
     name: str
 
 

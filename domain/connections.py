@@ -27,6 +27,9 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _HEADERS_TAKEN = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "proxy-authorization"}
 )
+_DATABASE_HOST = re.compile(r"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")
+_LARGEST_PORT = 65_535
+_MAX_IDENTIFIER = 63
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -34,6 +37,7 @@ class ConnectionKind(StrEnum):
     """Kinds of outside endpoints."""
 
     OPENAI_COMPATIBLE = "OPENAI_COMPATIBLE"
+    POSTGRES = "POSTGRES"
     HTTP_AUTH = "HTTP_AUTH"
 
 
@@ -74,7 +78,23 @@ class HttpAuthSettings:
         return ConnectionKind.HTTP_AUTH
 
 
-ConnectionSettings: TypeAlias = OpenaiCompatibleSettings | HttpAuthSettings
+@dataclass(frozen=True, slots=True)
+class PostgresSettings:
+    """A PostgreSQL database; without `is_tls_verified` the connection is encrypted only where the server can, unchecked."""
+
+    host: str
+    port: int
+    database: str
+    username: str | None = None
+    is_tls_verified: bool = True
+
+    @property
+    def kind(self) -> ConnectionKind:
+        """The kind of connection these settings make."""
+        return ConnectionKind.POSTGRES
+
+
+ConnectionSettings: TypeAlias = OpenaiCompatibleSettings | PostgresSettings | HttpAuthSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +208,16 @@ def check_settings(settings: ConnectionSettings, credential: str | None) -> Conn
         if settings.default_model is not None:
             check_line(settings.default_model, [*path, "defaultModel"], limit=200)
         return replace(settings, base_url=_base_url(settings.base_url, [*path, "baseUrl"]))
+    if isinstance(settings, PostgresSettings):
+        return _check_postgres(settings, credential)
     return _check_http_auth(settings, credential)
 
 
 def addresses(settings: ConnectionSettings) -> list[tuple[str, list[str]]]:
-    """Return every address that the settings name, with the path of its argument."""
+    """Return every URL that the settings name, with the path of its argument; a database's is written with `http`."""
+    if isinstance(settings, PostgresSettings):
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        return [(f"http://{host}:{settings.port}", ["input", "settings", "postgres", "host"])]
     if isinstance(settings, OpenaiCompatibleSettings):
         return [(settings.base_url, ["input", "settings", "openaiCompatible", "baseUrl"])]
     path = ["input", "settings", "httpAuth", "allowedOrigins"]
@@ -209,6 +234,23 @@ def normalise_origin(text: str, path: list[str]) -> str:
     if parts.path not in {"", "/"} or parts.query:
         raise InvalidInput("An origin is scheme, host and port, such as `https://api.example.com`.", path=path)
     return _origin(parts)
+
+
+def _check_postgres(settings: PostgresSettings, password: str | None) -> PostgresSettings:
+    path = ["input", "settings", "postgres"]
+    host = settings.host.strip().lower().strip("[]")
+    if not _DATABASE_HOST.fullmatch(host):
+        raise InvalidInput(
+            "The host is a name or an address; sockets and several hosts are refused.", path=[*path, "host"]
+        )
+    if not 1 <= settings.port <= _LARGEST_PORT:
+        raise InvalidInput(f"A port is between 1 and {_LARGEST_PORT:,}.", path=[*path, "port"])
+    database = check_line(settings.database, [*path, "database"], limit=_MAX_IDENTIFIER)
+    username = settings.username
+    if username is not None:
+        username = check_line(username, [*path, "username"], limit=_MAX_IDENTIFIER)
+    _check_credential(password, [*path, "password"])
+    return replace(settings, host=host, database=database, username=username)
 
 
 def _check_http_auth(settings: HttpAuthSettings, credential: str | None) -> HttpAuthSettings:

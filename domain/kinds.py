@@ -13,6 +13,8 @@ from domain.run import DeltaChannel, Usage
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from domain.data_tables import DataTable, RowWrite, Written
+    from domain.ports.data_tables import ExternalWrite
     from domain.ports.node_collections import NodeCollections
     from domain.ports.outbound import ChatModel, Credential, HttpClient
 
@@ -81,7 +83,7 @@ class Reference:
     """Marks a static field that names another object of the workspace, such as a connection."""
 
     to: str
-    """`connection`, `collection`, `dataTable` or `workflow`."""
+    """`connection`, `collection`, `dataTable`, `workflow`, or `dataColumn` of the table that stands beside it."""
 
 
 STATIC = Static()
@@ -125,6 +127,9 @@ class Result:
     output: Output | Any
     ports: tuple[str, ...] = ("out",)
     usage: Usage | None = None
+    write: RowWrite | None = None
+    """Rows of a built-in table that are stored together with the node's end, exactly once; the output is then made of
+    what was written (`rowCount`, `rows`), and `output` is left empty."""
 
 
 class NodeContext(Protocol):
@@ -159,6 +164,22 @@ class NodeContext(Protocol):
     @property
     def collections(self) -> NodeCollections:
         """The vector collections of the run's workspace, by their names."""
+        ...
+
+    async def data_table(self, name: str) -> DataTable:
+        """The built-in table of this name.
+
+        Raises:
+            NodeFault: `TABLE_NOT_FOUND`.
+        """
+        ...
+
+    async def write_external(self, connection: str, write: ExternalWrite) -> Written:
+        """Write to a table of the database behind the named POSTGRES connection, with one statement.
+
+        Raises:
+            NodeFault: no such connection, or as `domain.ports.data_tables.ExternalTables.write` says.
+        """
         ...
 
     async def emit(self, text: str, channel: DeltaChannel = DeltaChannel.TEXT) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -26,10 +26,12 @@ class WorkspaceNames:
 
     connections: frozenset[str] | None = frozenset()
     secrets: frozenset[str] | None = frozenset()
+    data_tables: Mapping[str, frozenset[str]] | None = field(default_factory=dict[str, "frozenset[str]"])
+    """The columns of each table."""
     collections: frozenset[str] | None = frozenset()
 
 
-ANY_NAMES: Final = WorkspaceNames(connections=None, secrets=None, collections=None)
+ANY_NAMES: Final = WorkspaceNames(connections=None, secrets=None, data_tables=None, collections=None)
 
 
 @dataclass(frozen=True, slots=True)

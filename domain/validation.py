@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from domain.configs import CompiledConfig, NamedObject, compile_config
+from domain.configs import CompiledConfig, compile_config
 from domain.errors import TemplateFault
 from domain.expressions import compile_expression, compile_template, compile_value
+from domain.named_objects import unknown_name
 from domain.problems import MAX_STEPS, Problem, did_you_mean, shown, worst_first
 from domain.references import ANY_NAMES, Scope, Surroundings, WorkspaceNames, check_reference, input_names
 from domain.wiring import (
@@ -156,16 +157,11 @@ class _Checker:
         for use in config.uses:
             self._check_reference(use.reference, scope, around, (*above, *use.path))
         for named in config.named_objects:
-            self._check_name(node, named, (*above, *named.path))
-
-    def _check_name(self, node: GraphNode, named: NamedObject, path: tuple[str, ...]) -> None:
-        known = {"connection": self.names.connections, "collection": self.names.collections}.get(named.to)
-        if known is None or named.name in known:
-            return
-        code, mutation = f"UNKNOWN_{named.to.upper()}", f"create{named.to.capitalize()}"
-        hint = did_you_mean(named.name, known) or f"Make it with `{mutation}`."
-        message = f"There is no {named.to} {shown(named.name)}."
-        self.problems.append(Problem(code, message, node_key=node.key, path=path, hint=hint))
+            if (found := unknown_name(named, config.named_objects, self.names)) is not None:
+                code, message, hint = found
+                self.problems.append(
+                    Problem(code, message, node_key=node.key, path=(*above, *named.path)[:MAX_STEPS], hint=hint)
+                )
 
     def _check_policies(self, node: GraphNode, around: Surroundings) -> bool:
         """Check what stands beside the configuration; tell whether the node can never run."""

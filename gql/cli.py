@@ -102,15 +102,46 @@ def dev(port: Port = None, data_dir: DataDir = None) -> None:
 
 
 @app.command()
-def demo(data_dir: DataDir = None) -> int:
-    """Run a real workflow end to end, drawn live, in under a minute.
+def demo(
+    is_kept: Annotated[bool, _option("--keep", "KEEP", "Leave the server running at the end, until Ctrl-C.")] = False,
+    kills: Annotated[
+        int,
+        _option(
+            "--chaos", "CHAOS", "How often the server is killed while the answer streams; 0 = never.", min=0, max=5
+        ),
+    ] = 1,
+    data_dir: DataDir = None,
+) -> int:
+    """See everything at work in ninety seconds: search, a model, a table, and a server that is killed in mid-stream.
 
-    Starts PostgreSQL, the server and a model in processes of their own, signs in over the public API, runs
-    examples/hello.yaml and stops everything again. Exit status 0 only if the run SUCCEEDED.
+    Starts PostgreSQL, the server and a model in processes of their own, and is an ordinary client of the public API:
+    ingests the Python library, composes examples/ask.yaml in one mutation, runs it and draws it live. While the answer
+    streams the server is killed (SIGKILL) and started again; what was kept, lost, doubled and written is counted. Exit
+    status 0 only if the run SUCCEEDED and every count is right.
     """
-    from gql.commands.demo import demo as run_demo  # noqa: PLC0415
+    from gql.demo.demo import Wish, run_demo  # noqa: PLC0415
 
-    return _run(run_demo(_settings(data_dir=data_dir), Console()))
+    return _run(run_demo(_settings(data_dir=data_dir), Console(), Wish(kills=kills, is_kept=is_kept)))
+
+
+@app.command()
+def new(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Which example; all are listed if absent.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Where to; ./NAME.yaml if absent.", show_default=False)
+    ] = None,
+    is_forced: Annotated[bool, _option("--force", "FORCE", "Overwrite a file that is there already.")] = False,
+) -> None:
+    """List the examples, or begin a workflow of your own as a copy of one."""
+    from gql.commands.examples import copy_example, print_examples  # noqa: PLC0415
+
+    if name is None:
+        print_examples(Console())
+        return
+    path = copy_example(name, file, is_forced=is_forced)
+    typer.echo(f"Wrote {path}; run it: anabranch run {path} --watch")
 
 
 @app.command()

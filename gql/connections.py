@@ -31,6 +31,7 @@ expose(
     description="Kinds of outside endpoints.",
     values={
         ConnectionKind.OPENAI_COMPATIBLE: "A model API in the manner of OpenAI's.",
+        ConnectionKind.POSTGRES: "A PostgreSQL database.",
         ConnectionKind.HTTP_AUTH: "A credential for HTTP requests.",
     },
 )
@@ -54,6 +55,19 @@ class OpenaiCompatibleSettings:
     default_model: str | None = strawberry.field(description="The model that is used where a node names none.")
 
 
+@strawberry.type(description="A PostgreSQL database.")
+class PostgresSettings:
+    """A PostgreSQL database."""
+
+    host: str = strawberry.field(description="Its host.")
+    port: int = strawberry.field(description="Its port.")
+    database: str = strawberry.field(description="The database's name.")
+    username: str | None = strawberry.field(description="The role that signs in.")
+    is_tls_verified: bool = strawberry.field(
+        description="Whether the connection is encrypted and the certificate checked."
+    )
+
+
 @strawberry.type(description="A credential for HTTP requests.")
 class HttpAuthSettings:
     """A credential for HTTP requests."""
@@ -67,7 +81,7 @@ class HttpAuthSettings:
 
 
 ConnectionSettings: TypeAlias = Annotated[
-    OpenaiCompatibleSettings | HttpAuthSettings,
+    OpenaiCompatibleSettings | PostgresSettings | HttpAuthSettings,
     strawberry.union(
         "ConnectionSettings",
         description="Where an endpoint is and how it is used. Equal field names have equal types in all members.",
@@ -75,9 +89,17 @@ ConnectionSettings: TypeAlias = Annotated[
 ]
 
 
-def _shown(settings: domain.ConnectionSettings) -> OpenaiCompatibleSettings | HttpAuthSettings:
+def _shown(settings: domain.ConnectionSettings) -> OpenaiCompatibleSettings | PostgresSettings | HttpAuthSettings:
     if isinstance(settings, domain.OpenaiCompatibleSettings):
         return OpenaiCompatibleSettings(base_url=settings.base_url, default_model=settings.default_model)
+    if isinstance(settings, domain.PostgresSettings):
+        return PostgresSettings(
+            host=settings.host,
+            port=settings.port,
+            database=settings.database,
+            username=settings.username,
+            is_tls_verified=settings.is_tls_verified,
+        )
     return HttpAuthSettings(
         scheme=settings.scheme,
         username=settings.username,
@@ -189,6 +211,20 @@ class OpenaiCompatibleSettingsInput:
     )
 
 
+@strawberry.input(description="A PostgreSQL database.")
+class PostgresSettingsInput:
+    """A PostgreSQL database."""
+
+    host: str = strawberry.field(description="Its host; sockets and this server's own database are refused.")
+    port: int = strawberry.field(default=5432, description="Its port.")
+    database: str = strawberry.field(description="The database's name.")
+    username: str | None = strawberry.field(default=ABSENT, description="The role that signs in.")
+    password: str | None = strawberry.field(default=ABSENT, description="Its password; it cannot be read again.")
+    is_tls_verified: bool = strawberry.field(
+        default=True, description="Whether the connection is encrypted and the certificate checked."
+    )
+
+
 @strawberry.input(description="A credential for HTTP requests.")
 class HttpAuthSettingsInput:
     """A credential for HTTP requests."""
@@ -209,6 +245,7 @@ class ConnectionSettingsInput:
     openai_compatible: strawberry.Maybe[OpenaiCompatibleSettingsInput] = strawberry.field(
         description="A model API in the manner of OpenAI's."
     )
+    postgres: strawberry.Maybe[PostgresSettingsInput] = strawberry.field(description="A PostgreSQL database.")
     http_auth: strawberry.Maybe[HttpAuthSettingsInput] = strawberry.field(description="A credential for HTTP requests.")
 
 
@@ -258,6 +295,30 @@ class DeleteConnectionPayload:
     )
 
 
+@strawberry.input(description="What `testConnection` takes.")
+class TestConnectionInput:
+    """What `testConnection` takes."""
+
+    __test__ = False
+
+    id: strawberry.ID = strawberry.field(description="Which connection.")
+
+
+@strawberry.type(description="What `testConnection` gives.")
+class TestConnectionPayload:
+    """What `testConnection` gives."""
+
+    __test__ = False
+
+    connection: ConnectionProfile | None = strawberry.field(default=None, description="The connection.")
+    is_working: bool | None = strawberry.field(default=None, description="Whether it answered as it should.")
+    elapsed_ms: float | None = strawberry.field(default=None, description="How long it took.")
+    detail: str | None = strawberry.field(default=None, description="What it said, credentials masked.")
+    user_errors: list[UserError] = strawberry.field(
+        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
+    )
+
+
 def _draft(given: CreateConnectionInput) -> ConnectionDraft:
     settings, credential = _settings(given.settings)
     return ConnectionDraft(
@@ -273,7 +334,13 @@ def _settings(given: ConnectionSettingsInput) -> tuple[domain.ConnectionSettings
     if given.openai_compatible:
         openai = given.openai_compatible.value
         return domain.OpenaiCompatibleSettings(openai.base_url, or_none(openai.default_model)), or_none(openai.api_key)
-    # `@oneOf`: exactly one of the two is there.
+    if given.postgres:
+        postgres = given.postgres.value
+        settings = domain.PostgresSettings(
+            postgres.host, postgres.port, postgres.database, or_none(postgres.username), postgres.is_tls_verified
+        )
+        return settings, or_none(postgres.password)
+    # `@oneOf`: exactly one of the three is there.
     http = cast("strawberry.Some[HttpAuthSettingsInput]", given.http_auth).value
     settings = domain.HttpAuthSettings(
         http.scheme, tuple(http.allowed_origins), or_none(http.username), or_none(http.parameter)
@@ -313,3 +380,19 @@ class ConnectionMutation:
         connection_id = ConnectionId(from_id(Prefix.CONNECTION, input.id, "input", "id"))
         await info.context.services.connections.delete(info.context.principal, connection_id)
         return DeleteConnectionPayload(deleted_connection_id=to_id(Prefix.CONNECTION, connection_id))
+
+    @mutation(Permission.ADMIN, description="Tries a connection once.")
+    async def test_connection(
+        self,
+        info: Info,
+        input: Annotated[TestConnectionInput, strawberry.argument(description="What is asked for.")],  # noqa: A002
+    ) -> TestConnectionPayload:
+        """Try a connection."""
+        connection_id = ConnectionId(from_id(Prefix.CONNECTION, input.id, "input", "id"))
+        tested = await info.context.services.connection_tester.test(info.context.principal, connection_id)
+        return TestConnectionPayload(
+            connection=ConnectionProfile.of(tested.connection),
+            is_working=tested.is_working,
+            elapsed_ms=tested.elapsed_ms,
+            detail=tested.detail,
+        )

@@ -16,6 +16,7 @@ from gql.absent import ABSENT, or_none
 from gql.collections.types import CollectionsOfWorkspace
 from gql.connections import ConnectionsOfWorkspace
 from gql.context import Context, Info
+from gql.data_tables import DataTablesOfWorkspace
 from gql.enums import expose
 from gql.errors import UserError
 from gql.fields import mutation, query
@@ -57,7 +58,13 @@ expose(
 
 @strawberry.type(description="A tenant: everything below belongs to exactly one workspace, and names are unique in it.")
 class Workspace(
-    Node, WorkflowsOfWorkspace, RunsOfWorkspace, CollectionsOfWorkspace, SecretsOfWorkspace, ConnectionsOfWorkspace
+    Node,
+    WorkflowsOfWorkspace,
+    RunsOfWorkspace,
+    SecretsOfWorkspace,
+    ConnectionsOfWorkspace,
+    DataTablesOfWorkspace,
+    CollectionsOfWorkspace,
 ):
     """A tenant; each feature adds what it keeps there."""
 

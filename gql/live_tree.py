@@ -11,7 +11,16 @@ from rich.text import Text
 from rich.tree import Tree
 
 from domain.run import NodeRunStatus, RunStatus
-from gql.client.events import NodeEvent, NodeFailed, NodeOutputDelta, NodeRetrying, NodeSkipped, NodeSucceeded, RunEnded
+from gql.client.events import (
+    NodeEvent,
+    NodeFailed,
+    NodeOutputDelta,
+    NodeRetrying,
+    NodeSkipped,
+    NodeSucceeded,
+    RunEnded,
+    read_matches,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -47,7 +56,7 @@ def printable(text: str) -> str:
 
 
 def draw(view: RunView, now: datetime) -> RenderableType:
-    """Return the run as a tree; a node hangs under its first source, the others are named behind it."""
+    """Return the run as a tree; a node at which branches meet hangs beside them, where they left the main stream."""
     title = Text.assemble(
         (printable(view.workflow), "bold"),
         ("  "),
@@ -56,13 +65,23 @@ def draw(view: RunView, now: datetime) -> RenderableType:
         (f"  {view.id}", "dim"),
     )
     root = Tree(title, guide_style="dim")
-    branches: dict[str, Tree] = {}
-    for node in view.nodes.values():
-        parent = branches.get(node.sources[0], root) if node.sources else root
-        branches[node.key] = parent.add(_node(node, now))
+    branches: dict[str | None, Tree] = {None: root}
+    for key, parent in _parents(view).items():
+        branches[key] = branches[parent].add(_node(view.nodes[key], now))
     if view.error is not None:
         return Group(root, Text(f"{view.error.code}: {printable(view.error.message)}", style="red"))
     return root
+
+
+def _parents(view: RunView) -> dict[str, str | None]:
+    """Return what each node hangs under: the last node that every way to it leads through; None = the run itself."""
+    ways: dict[str, list[str | None]] = {}
+    for node in view.nodes.values():
+        # A source that comes later belongs to a cycle, which cannot be run but may be looked at.
+        leading = [[*ways[source], source] for source in node.sources if source in ways] or [[None]]
+        shared = [steps[0] for steps in zip(*leading, strict=False) if len(set(steps)) == 1]
+        ways[node.key] = shared
+    return {key: way[-1] for key, way in ways.items()}
 
 
 def _node(node: NodeView, now: datetime) -> RenderableType:
@@ -75,10 +94,10 @@ def _node(node: NodeView, now: datetime) -> RenderableType:
     if node.total_tokens:
         line.append(f"  {node.total_tokens} tokens", style="dim")
     if len(node.sources) > 1:
-        line.append(f"  also behind {', '.join(node.sources[1:])}", style="dim")
+        line.append(f"  joins {', '.join(node.sources)}", style="dim")
     if node.note:
         line.append(f"  {node.note}", style="dim")
-    below: list[RenderableType] = [line]
+    below: list[RenderableType] = [line, *(Text(text, "dim", no_wrap=True) for text in describe_matches(node.output))]
     text = printable(str(node.text)).strip()
     if text:
         tail = text if len(text) <= _TAIL_CHARACTERS else f"…{text[-_TAIL_CHARACTERS:]}"
@@ -86,6 +105,15 @@ def _node(node: NodeView, now: datetime) -> RenderableType:
     if node.error is not None:
         below.append(Text(f"{node.error.code}: {printable(node.error.message)}", style="red"))
     return Group(*below)
+
+
+def describe_matches(output: object) -> list[str]:
+    """Return a line for each match of a search: its score and how its text begins; none for any other output."""
+    return [f"{match.score:.2f}  {printable(_first_line(match.text))}" for match in read_matches(output)]
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]
 
 
 def describe(event: Event, begin: datetime) -> str:

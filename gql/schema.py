@@ -10,6 +10,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from gql.collections.fields import CollectionMutation, CollectionQuery, CollectionSubscription
 from gql.connections import ConnectionMutation
+from gql.data_tables import DataTableMutation, DataTableQuery
 from gql.errors import USER_ERROR_TYPES
 from gql.identity import IdentityMutation, IdentityQuery
 from gql.limits import Documents, Guard
@@ -36,6 +37,7 @@ QUERIES: tuple[type[Any], ...] = (
     PaletteQuery,
     WorkflowQuery,
     RunQueries,
+    DataTableQuery,
     CollectionQuery,
 )
 MUTATIONS: tuple[type[Any], ...] = (
@@ -44,6 +46,7 @@ MUTATIONS: tuple[type[Any], ...] = (
     ConnectionMutation,
     WorkflowMutation,
     RunMutation,
+    DataTableMutation,
     CollectionMutation,
 )
 SUBSCRIPTIONS: tuple[type[Any], ...] = (ServerSubscription, RunSubscription, CollectionSubscription)

@@ -1,29 +1,41 @@
-"""Watching one run to its end: the snapshot first, then its events, drawn as they come."""
+"""Watching one run to its end: the snapshot first, then its events, shown as they come."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from rich.live import Live
 
 from gql.client.run_view import RunView
 from gql.client.stream import follow
-from gql.live_tree import describe, draw, utc_now
+from gql.live_tree import draw, utc_now
+from gql.screens import screen_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import Callable
 
     from rich.console import Console
 
     from gql.client.events import Event
     from gql.client.session import ApiClient
+    from gql.client.stream import Patience
+    from gql.screens import Screen
 
-_FRAME_S = 0.1
+
+@dataclass(frozen=True, slots=True)
+class Onlooker:
+    """Somebody beside the screen, who is given the whole log from its first event on.
+
+    `see` gets each event with the view after it, and returns what there is to say about it; `see_again` gets an event that
+    the server sent once too often.
+    """
+
+    see: Callable[[Event, RunView], str | None]
+    see_again: Callable[[Event], None]
+    patience: Patience
 
 
-async def watch(client: ApiClient, run_id: str, console: Console) -> RunView:
+async def watch(client: ApiClient, run_id: str, console: Console, onlooker: Onlooker | None = None) -> RunView:
     """Show the run until it ends, and return how it ended.
 
     Raises:
@@ -32,46 +44,45 @@ async def watch(client: ApiClient, run_id: str, console: Console) -> RunView:
     """
     opened = await client.open_run(run_id)
     view = RunView.of(opened)
-
-    def tell_break(reason: str) -> None:
-        console.print(
-            f"Connection lost ({reason}); going on behind the last event …",
-            style="yellow",
-            markup=False,
-            soft_wrap=True,
-        )
-
-    if view.status.is_finished:
+    if view.status.is_finished and onlooker is None:
         console.print(draw(view, utc_now()))
         return view
-    async with contextlib.aclosing(follow(client, run_id, opened.snapshot.cursor, on_break=tell_break)) as events:
-        if console.is_terminal:
-            await _draw(view, events, console)
-        else:
-            await _print(view, events, console)
+    async with screen_of(view, console) as screen:
+        connection = _Connection(screen)
+        log = follow(
+            client,
+            run_id,
+            None if onlooker else opened.snapshot.cursor,
+            patience=onlooker.patience if onlooker else None,
+            on_break=connection.broke,
+            on_repeat=onlooker.see_again if onlooker else _ignore,
+        )
+        async with contextlib.aclosing(log) as events:
+            async for event in events:
+                connection.works()
+                view.apply(event)
+                screen.show(event)
+                said = onlooker.see(event, view) if onlooker else None
+                if said is not None:
+                    screen.say(said, "yellow")
     return view
 
 
-async def _print(view: RunView, events: AsyncGenerator[Event], console: Console) -> None:
-    async for event in events:
-        view.apply(event)
-        console.print(describe(event, view.created_at), markup=False, highlight=False, soft_wrap=True)
+def _ignore(_: Event) -> None:
+    pass
 
 
-async def _draw(view: RunView, events: AsyncGenerator[Event], console: Console) -> None:
-    """Draw at a steady pace, however fast events come: clocks move and the stream is never held up by the terminal."""
-    with Live(draw(view, utc_now()), console=console, auto_refresh=False) as live:
-        painter = asyncio.create_task(_repaint(view, live), name="repaint the run")
-        try:
-            async for event in events:
-                view.apply(event)
-        finally:
-            painter.cancel()
-            await asyncio.wait([painter])
-            live.update(draw(view, utc_now()), refresh=True)
+class _Connection:
+    """Says once that the connection is lost, however often it cannot be made again."""
 
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._is_lost = False
 
-async def _repaint(view: RunView, live: Live) -> None:
-    while True:
-        live.update(draw(view, utc_now()), refresh=True)
-        await asyncio.sleep(_FRAME_S)
+    def broke(self, reason: str) -> None:
+        if not self._is_lost:
+            self._screen.say(f"Connection lost ({reason}); going on behind the last event …", "yellow")
+        self._is_lost = True
+
+    def works(self) -> None:
+        self._is_lost = False

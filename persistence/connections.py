@@ -15,6 +15,7 @@ from domain.connections import (
     HttpAuthScheme,
     HttpAuthSettings,
     OpenaiCompatibleSettings,
+    PostgresSettings,
 )
 from domain.errors import AlreadyExists, LimitExceeded, NotFound
 from domain.ids import ConnectionId, WorkspaceId
@@ -137,6 +138,14 @@ def _count(workspace_id: WorkspaceId) -> Any:
 def _to_json(settings: ConnectionSettings) -> dict[str, object]:
     if isinstance(settings, OpenaiCompatibleSettings):
         return {"baseUrl": settings.base_url, "defaultModel": settings.default_model}
+    if isinstance(settings, PostgresSettings):
+        return {
+            "host": settings.host,
+            "port": settings.port,
+            "database": settings.database,
+            "username": settings.username,
+            "isTlsVerified": settings.is_tls_verified,
+        }
     return {
         "scheme": settings.scheme.value,
         "username": settings.username,
@@ -149,6 +158,14 @@ def _from_json(kind: str, stored: dict[str, Any]) -> ConnectionSettings:
     match ConnectionKind(kind):
         case ConnectionKind.OPENAI_COMPATIBLE:
             return OpenaiCompatibleSettings(base_url=stored["baseUrl"], default_model=stored["defaultModel"])
+        case ConnectionKind.POSTGRES:
+            return PostgresSettings(
+                host=stored["host"],
+                port=stored["port"],
+                database=stored["database"],
+                username=stored["username"],
+                is_tls_verified=stored["isTlsVerified"],
+            )
         case ConnectionKind.HTTP_AUTH:
             return HttpAuthSettings(
                 scheme=HttpAuthScheme(stored["scheme"]),

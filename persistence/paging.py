@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, Row, Select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, literal, tuple_
 
 from domain.errors import CursorInvalid
 from domain.ports.paging import Page, PageRequest
@@ -18,18 +19,20 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 Item = TypeVar("Item")
+Key: TypeAlias = "str | int | Decimal | UUID"
+KeyType: TypeAlias = "type[str | int | Decimal | UUID]"
 
 _MAX_CURSOR = 4_096
 
 
-def encode_cursor(values: Sequence[str | int | UUID]) -> str:
+def encode_cursor(values: Sequence[Key]) -> str:
     """Return the keyset of a row as an opaque text."""
     # asyncpg's UUIDs are a subclass, which orjson does not know.
-    plain = [str(value) if isinstance(value, UUID) else value for value in values]
+    plain = [str(value) if isinstance(value, UUID | Decimal) else value for value in values]
     return urlsafe_b64encode(orjson.dumps(plain)).rstrip(b"=").decode()
 
 
-def decode_cursor(cursor: str, types: Sequence[type[str | int | UUID]]) -> list[str | int | UUID]:
+def decode_cursor(cursor: str, types: Sequence[KeyType]) -> list[Key]:
     """Return the keyset of a cursor.
 
     Raises:
@@ -43,13 +46,15 @@ def decode_cursor(cursor: str, types: Sequence[type[str | int | UUID]]) -> list[
             raise CursorInvalid
         listed = cast("list[object]", values)
         return [_typed(value, kind) for value, kind in zip(listed, types, strict=True)]
-    except ValueError:
+    except (ValueError, InvalidOperation):
         raise CursorInvalid from None
 
 
-def _typed(value: object, kind: type[str | int | UUID]) -> str | int | UUID:
+def _typed(value: object, kind: KeyType) -> Key:
     if kind is UUID and isinstance(value, str):
         return UUID(value)
+    if kind is Decimal and isinstance(value, str) and (number := Decimal(value)).is_finite():
+        return number
     if kind is int and type(value) is int:
         return value
     # PostgreSQL stores no NUL; orjson refuses lone surrogates by itself.
@@ -61,7 +66,7 @@ def _typed(value: object, kind: type[str | int | UUID]) -> str | int | UUID:
 async def read_page(
     connection: AsyncConnection,
     statement: Select[Any],
-    keys: Sequence[tuple[ColumnElement[Any], type[str | int | UUID]]],
+    keys: Sequence[tuple[ColumnElement[Any], KeyType]],
     request: PageRequest,
     make: Callable[[Row[Any]], Item],
     *,
@@ -84,10 +89,10 @@ async def read_page(
     types = [kind for _, kind in keys]
     place = tuple_(*columns)
     if request.after is not None:
-        bound = tuple_(*decode_cursor(request.after, types))
+        bound = _place(request.after, columns, types)
         statement = statement.where(place < bound if is_descending else place > bound)
     if request.before is not None:
-        bound = tuple_(*decode_cursor(request.before, types))
+        bound = _place(request.before, columns, types)
         statement = statement.where(place > bound if is_descending else place < bound)
     order = [column.desc() if is_descending is not request.is_backward else column.asc() for column in columns]
     rows = (await connection.execute(statement.order_by(*order).limit(request.limit + 1))).all()
@@ -101,3 +106,8 @@ async def read_page(
         has_next=has_more if not request.is_backward else request.before is not None,
         has_previous=has_more if request.is_backward else request.after is not None,
     )
+
+
+def _place(cursor: str, columns: Sequence[ColumnElement[Any]], types: Sequence[KeyType]) -> ColumnElement[Any]:
+    values = decode_cursor(cursor, types)
+    return tuple_(*(literal(value, column.type) for value, column in zip(values, columns, strict=True)))

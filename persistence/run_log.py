@@ -13,6 +13,7 @@ import structlog
 from domain.errors import AnabranchError, DatabaseUnavailable, Fenced, InvalidInput
 from domain.events import TERMINAL
 from persistence.append_statement import APPEND, arguments
+from persistence.completions import Completions
 from persistence.database import TROUBLES, close_direct, is_unavailable, sqlstate
 from persistence.run_rows import event_key, fold
 
@@ -52,6 +53,9 @@ _log = structlog.get_logger(__name__)
 class PostgresRunLog:
     """Stores groups in the order in which they were appended; `run` is the one task that talks to the database.
 
+    A group that carries rows goes its own way (`Completions`) behind the earlier groups of its run, and the later ones
+    wait for it: neither its transaction nor what it waits for holds up the other runs.
+
     A group is answered exactly once, by `on_stored` or by `on_refused`. While PostgreSQL is away groups wait: the ones
     whose outcome is unknown are sent again first and unchanged, and their event keys make the repeat harmless.
     """
@@ -62,7 +66,11 @@ class PostgresRunLog:
         self._database = database
         self._sender = sender
         self._on_stored = on_stored
+        self._completions = Completions(database, sender)
         self._queue: deque[Group] = deque()
+        self._behind: dict[UUID, deque[Group]] = {}
+        """Groups of runs of which one that carries rows is under way."""
+        self._writing: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._connection: DirectConnection | None = None
         self._append: Statement | None = None
@@ -89,11 +97,16 @@ class PostgresRunLog:
                 if not self._queue:
                     self._answer_last()
                 if not self._queue:
-                    self._is_idle.set()
+                    if not self._behind:
+                        self._is_idle.set()
                     self._wake.clear()
                     await self._wake.wait()
                 await self._store(self._take())
         finally:
+            for task in self._writing:
+                task.cancel()
+            # A second cancellation must not cut off what gives their connections back.
+            await asyncio.shield(asyncio.gather(*self._writing, return_exceptions=True))
             await self._disconnect()
 
     def _take(self) -> list[Group]:
@@ -103,6 +116,14 @@ class PostgresRunLog:
         events = size = 0
         while self._queue:
             group = self._queue[0]
+            if group.run_id in self._behind:
+                self._behind[group.run_id].append(self._queue.popleft())
+                continue
+            if group.write is not None:
+                if group.run_id in epochs:
+                    break
+                self._complete(self._queue.popleft())
+                continue
             events += len(group.events)
             size += sum(map(_payload_bytes, group.events))
             is_full = events > _MAX_EVENTS or size > _MAX_BYTES
@@ -111,6 +132,31 @@ class PostgresRunLog:
             epochs[group.run_id] = _NO_EPOCH if isinstance(group.events[-1], TERMINAL) else group.epoch
             groups.append(self._queue.popleft())
         return groups
+
+    def _complete(self, group: Group) -> None:
+        """Store a group that carries rows, beside the others."""
+        self._behind[group.run_id] = deque()
+        task = asyncio.create_task(self._write(group), name=f"rows of {group.run_id}")
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def _write(self, group: Group) -> None:
+        answer: int | AnabranchError
+        try:
+            answer = await self._completions.store(group)
+        except AnabranchError as error:
+            answer = error
+        except Exception:  # noqa: BLE001 -- a fault of ours in one run must not end the log of all
+            _log.exception("run_log.completion_failed", run_id=str(group.run_id))
+            answer = InvalidInput("The rows of a node could not be stored.")
+        self._queue.extendleft(reversed(self._behind.pop(group.run_id)))
+        self._wake.set()
+        # Earlier groups of the run may be stored and not answered yet.
+        self._answer_last()
+        if isinstance(answer, int):
+            self._stored(group, answer)
+        else:
+            self._guarded(group.on_refused, group, answer)
 
     async def _store(self, groups: list[Group]) -> None:
         """Store groups; the list always holds those that have no answer yet, so that none is answered twice."""

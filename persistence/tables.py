@@ -112,6 +112,39 @@ connections = Table(
     UniqueConstraint("workspace_id", "name"),
 )
 
+# ── data tables ──
+
+data_tables = Table(
+    "data_tables",
+    metadata,
+    id_column(),
+    workspace_column(),
+    Column("name", Text, nullable=False),
+    Column("columns", JSON, nullable=False),
+    Column("key_columns", JSON, nullable=False),
+    now("created_at"),
+    UniqueConstraint("workspace_id", "name"),
+)
+
+# What was written last has no foreign key: a row outlives the run that wrote it. item_index is -1 without an item.
+data_rows = Table(
+    "data_rows",
+    metadata,
+    id_column(),
+    Column("table_id", Uuid, ForeignKey("data_tables.id", ondelete="CASCADE"), nullable=False),
+    Column("row", JSONB, nullable=False),
+    Column("row_key", LargeBinary),
+    Column("run_id", Uuid, nullable=False),
+    Column("node_key", Text, nullable=False),
+    Column("item_index", Integer, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    now("created_at"),
+    now("updated_at"),
+    UniqueConstraint("run_id", "node_key", "item_index", "ordinal"),
+    UniqueConstraint("table_id", "row_key"),
+    Index("data_rows_table_id_id_idx", "table_id", "id"),
+)
+
 # ── workflows ──
 
 graphs = Table(

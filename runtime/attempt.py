@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from domain.collections import Match, NewDocument, SearchQuery
+    from domain.data_tables import DataTable
+    from domain.data_tables import Written as WrittenRows
     from domain.ids import RunId, WorkspaceId
+    from domain.ports.data_tables import ExternalDatabase, ExternalTables, ExternalWrite
     from domain.ports.node_collections import NodeCollections, Written
     from domain.ports.outbound import ChatModel, Credential, HttpClient
     from runtime.deltas import DeltaStream
@@ -58,6 +61,27 @@ class NodeServices(Protocol):
         """
         ...
 
+    async def data_table(self, workspace_id: WorkspaceId, name: str) -> DataTable:
+        """Return a built-in table.
+
+        Raises:
+            NodeFault: `TABLE_NOT_FOUND`.
+        """
+        ...
+
+    async def external_database(self, workspace_id: WorkspaceId, connection: str) -> ExternalDatabase:
+        """Return where the database of a POSTGRES connection is and how one signs in.
+
+        Raises:
+            NodeFault: `CONNECTION_NOT_FOUND`.
+        """
+        ...
+
+    @property
+    def external_tables(self) -> ExternalTables:
+        """Tables of other databases, behind the guard."""
+        ...
+
 
 class NodeAttempt:
     """One attempt of one node; implements `domain.kinds.NodeContext`."""
@@ -100,6 +124,15 @@ class NodeAttempt:
     async def secrets(self, names: frozenset[str]) -> Mapping[str, str]:
         """Return the values of the workspace's secrets."""
         return await _patiently(lambda: self._services.secrets(self._workspace_id, names))
+
+    async def data_table(self, name: str) -> DataTable:
+        """Return the built-in table of this name."""
+        return await _patiently(lambda: self._services.data_table(self._workspace_id, name))
+
+    async def write_external(self, connection: str, write: ExternalWrite) -> WrittenRows:
+        """Write to a table of the database behind the named connection."""
+        database = await _patiently(lambda: self._services.external_database(self._workspace_id, connection))
+        return await self._services.external_tables.write(database, write)
 
     async def emit(self, text: str, channel: DeltaChannel = DeltaChannel.TEXT) -> None:
         """Stream a piece of text."""

@@ -28,6 +28,15 @@ class Child:
         self._process = process
         self._log = log
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """Send SIGKILL: it gets no chance to put anything in order."""
+        self._process.kill()
+
     def tell(self, message: bytes) -> None:
         """Write to its standard input; what it is told after its end is lost, `wait_until_ready` tells why it ended."""
         assert self._process.stdin is not None  # noqa: S101 -- made with a pipe

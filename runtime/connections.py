@@ -15,6 +15,7 @@ from domain.connections import (
     HttpAuthScheme,
     HttpAuthSettings,
     OpenaiCompatibleSettings,
+    PostgresSettings,
     addresses,
     check_cap,
     check_connection_name,
@@ -23,6 +24,7 @@ from domain.connections import (
 from domain.errors import InvalidInput, NodeFault, NotFound
 from domain.identity import Permission
 from domain.ids import ConnectionId
+from domain.ports.data_tables import ExternalDatabase
 from domain.ports.outbound import Credential
 from runtime.clients.outbound import origin_of, parse_url
 from runtime.identity import utc_now
@@ -192,6 +194,26 @@ class ConnectionService:
         if not isinstance(connection.settings, HttpAuthSettings) or value is None:
             raise _wrong_kind(connection)
         return _credential(connection.settings, value)
+
+    async def external_database(self, workspace_id: WorkspaceId, name: str) -> ExternalDatabase:
+        """Return where the database of a POSTGRES connection is and how one signs in.
+
+        Raises:
+            NodeFault: `CONNECTION_NOT_FOUND`: no such connection, or of another kind.
+            SecretUnreadable: its password cannot be decrypted.
+        """
+        connection, sealed = await self._get_named(workspace_id, name)
+        settings = connection.settings
+        if not isinstance(settings, PostgresSettings):
+            raise _wrong_kind(connection)
+        return ExternalDatabase(
+            settings.host,
+            settings.port,
+            settings.database,
+            settings.username,
+            self._opened(connection, sealed),
+            settings.is_tls_verified,
+        )
 
     async def _check_addresses(self, settings: ConnectionSettings) -> None:
         for address, path in addresses(settings):

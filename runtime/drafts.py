@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from domain.workflow import Definition, Workflow
 
 # What a problem of these codes says may be over without the workflow having changed.
-_ABOUT_NAMES: Final = frozenset({"UNKNOWN_CONNECTION", "UNKNOWN_SECRET", "UNKNOWN_COLLECTION"})
+_ABOUT_NAMES: Final = frozenset(
+    {"UNKNOWN_CONNECTION", "UNKNOWN_SECRET", "UNKNOWN_DATA_TABLE", "UNKNOWN_COLUMN", "UNKNOWN_COLLECTION"}
+)
 
 
 class HasNames(Protocol):
@@ -24,6 +26,14 @@ class HasNames(Protocol):
 
     async def names(self, workspace_id: WorkspaceId) -> frozenset[str]:
         """Return the names that a graph of the workspace may use."""
+        ...
+
+
+class HasColumns(Protocol):
+    """What knows the tables of a workspace and their columns."""
+
+    async def columns(self, workspace_id: WorkspaceId) -> Mapping[str, frozenset[str]]:
+        """Return the names of the columns of each table, by its name."""
         ...
 
 
@@ -37,12 +47,14 @@ class Drafts:
         *,
         secrets: HasNames,
         connections: HasNames,
+        data_tables: HasColumns,
         collections: HasNames,
     ) -> None:
         self._workflows = workflows
         self._kinds = kinds
         self._secrets = secrets
         self._connections = connections
+        self._data_tables = data_tables
         self._collections = collections
 
     async def find(self, within: frozenset[WorkspaceId], workflow_id: WorkflowId) -> Workflow | None:
@@ -71,6 +83,7 @@ class Drafts:
         names = WorkspaceNames(
             connections=await self._connections.names(workspace_id),
             secrets=await self._secrets.names(workspace_id),
+            data_tables=await self._data_tables.columns(workspace_id),
             collections=await self._collections.names(workspace_id),
         )
         return check(definition, self._kinds, names)

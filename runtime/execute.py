@@ -19,6 +19,7 @@ from domain.texts import storable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from domain.data_tables import RowWrite
     from domain.json_value import Json
     from domain.kinds import Config, NodeKind, Result
     from domain.plan import PlanNode
@@ -53,6 +54,8 @@ class Succeeded:
     ports: tuple[str, ...]
     input: bytes | None
     usage: Usage = NO_USAGE
+    write: RowWrite | None = None
+    """Rows to be stored with the node's end; `output` is then not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,10 @@ async def execute_node(
             scope = {**scope, "secrets": await attempt.secrets(node.config.secret_names)}
         config, recorded = _prepare(node, scope)
         result = await _run_in_time(node, config, attempt, time_left_s)
-        return Succeeded(_encoded(result), result.ports, recorded, result.usage or attempt.usage)
+        usage = result.usage or attempt.usage
+        if result.write is not None:
+            return Succeeded(b"null", result.ports, recorded, usage, result.write)
+        return Succeeded(_encoded(result), result.ports, recorded, usage)
     except Exception as error:  # noqa: BLE001 -- whatever a kind does, its run goes on
         return Failed(_fault(node, error), recorded, attempt.usage)
 

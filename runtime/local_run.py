@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
@@ -26,15 +26,13 @@ from domain.events import (
     NodeSkipped,
     NodeStarted,
     NodeSucceeded,
-    RunCanceled,
     RunCrashed,
     RunFailed,
     RunRecovered,
     RunStarted,
-    RunSucceeded,
 )
 from domain.ports.runs import Group
-from domain.run import Failure, RunStatus, SkipReason
+from domain.run import Failure, SkipReason
 from domain.schedule import (
     Command,
     Finish,
@@ -52,8 +50,8 @@ from domain.schedule import (
 )
 from runtime.attempt import NodeAttempt, idempotency_key
 from runtime.deltas import DeltaStream
-from runtime.execute import execute_node, execute_pure, is_wanted
-from runtime.node_ends import NodeEnds, milliseconds
+from runtime.execute import Failed, Succeeded, execute_node, execute_pure, is_wanted
+from runtime.node_ends import NodeEnds, run_end
 from runtime.run_commands import Asked
 from runtime.run_host import Host, Work
 from runtime.run_values import RunValues
@@ -176,7 +174,7 @@ class LocalRun:
                 event: Event = NodeSkipped(self._compiled.plan.nodes[index].key, None, 0, reason)
             case Finish(status):
                 self._is_over = True
-                return [self._end(status, at)]
+                return [run_end(self._state, self._compiled, self._values, status, at)]
             case _:
                 canceled = self._stop(command.index)
                 if canceled is None:
@@ -210,18 +208,6 @@ class LocalRun:
         evolve(self._state, event, at)
         if isinstance(event, SETTLING):
             self._unstored.add(self._compiled.plan.index[event.node_key])
-
-    def _end(self, status: RunStatus, at: datetime) -> Event:
-        state = self._state
-        if status is RunStatus.CANCELED:
-            return RunCanceled(state.usage)
-        if status is RunStatus.FAILED:
-            return RunFailed(state.failure or Failure("INTERNAL_ERROR", "The run failed."), state.usage)
-        try:
-            output = self._compiled.run_output(self._values.scope(self._state, None))
-        except NodeFault as fault:
-            return RunFailed(Failure(fault.code, fault.message), state.usage)
-        return RunSucceeded(milliseconds(at - (state.started_at or at)), state.usage, output)
 
     def _crash(self, recovered: RunRecovered) -> None:
         at = self._now()
@@ -305,7 +291,10 @@ class LocalRun:
         if self._is_over or self._works.get(index) is not work:
             return
         try:
-            self._advance_after(index, self._ends.of(index, work.execution, outcome))
+            if isinstance(outcome, Succeeded) and outcome.write is not None:
+                self._write(index, work, outcome)
+            else:
+                self._advance_after(index, self._ends.of(index, work.execution, outcome))
         except Exception:  # noqa: BLE001 -- a fault of ours in one run must not end the runs of all
             _log.exception("run.fault", run=str(self.id), node=node.key)
             self._fail(Failure("INTERNAL_ERROR", "The run's own bookkeeping failed."))
@@ -314,6 +303,36 @@ class LocalRun:
         work = self._works.pop(index, None)
         deltas: list[Event] = [] if work is None else [*work.stream.close()]
         self._advance([*deltas, end])
+
+    # ── rows that are stored with the end of the node that writes them ──
+
+    def _write(self, index: int, work: Work, outcome: Succeeded) -> None:
+        """Append the end with its rows; it is folded when it is stored, since only then its output is known.
+
+        What the run appends meanwhile comes behind it in the log, and neither changes what the other means.
+        """
+        work.is_storing = True
+        if deltas := work.stream.close():
+            self._append([*deltas], self._now(), ())
+        end = self._ends.succeeded(index, work.execution, outcome)
+        group = Group(self.id, self.epoch, self._now(), [end], self._written, self._not_written, write=outcome.write)
+        self._host.log.append(group)
+
+    def _written(self, group: Group, _base: int) -> None:
+        end = cast("NodeSucceeded", group.events[0])
+        if not self._is_over:
+            self._works.pop(self._compiled.plan.index[end.node_key], None)
+            self._values.keep(end.node_key, end.output or b"null")
+            evolve(self._state, end, group.at)
+            self._advance([])
+
+    def _not_written(self, group: Group, error: AnabranchError) -> None:
+        if not isinstance(error, NodeFault):
+            self._refused(group, error)
+        elif not self._is_over:
+            end = cast("NodeSucceeded", group.events[0])
+            index = self._compiled.plan.index[end.node_key]
+            self._advance_after(index, self._ends.of(index, end.execution, Failed(error, end.input, end.usage)))
 
     def _send_delta(self, delta: NodeOutputDelta) -> None:
         if not self._is_over:
@@ -335,6 +354,8 @@ class LocalRun:
         if work is None or work.task is None:
             return NodeCanceled(self._compiled.plan.nodes[index].key, None, self._state.nodes[index].execution)
         self._stopping.add(index)
+        if work.is_storing:
+            return None
         work.task.cancel()
         work.task.add_done_callback(lambda _: self._stopped(index, work))
         loop = asyncio.get_running_loop()

@@ -1,12 +1,14 @@
-"""The event that an attempt of a node ends with, made out of its outcome."""
+"""The events that attempts of nodes, and the run itself, end with."""
 
 from __future__ import annotations
 
 import random
 from typing import TYPE_CHECKING
 
-from domain.events import NodeFailed, NodeRetrying, NodeSucceeded
+from domain.errors import NodeFault
+from domain.events import NodeFailed, NodeRetrying, NodeSucceeded, RunCanceled, RunFailed, RunSucceeded
 from domain.json_codec import encode
+from domain.run import Failure, RunStatus
 from domain.schedule import settle_failure
 from runtime.execute import Failed, Succeeded
 
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime, timedelta
 
+    from domain.events import Event
     from domain.schedule import State
+    from runtime.compiled import CompiledRun
     from runtime.run_values import RunValues
 
 
@@ -32,8 +36,12 @@ class NodeEnds:
         """Return the end of an attempt; a failure may be tried again."""
         if isinstance(outcome, Failed):
             return self._failed(index, outcome)
+        self._values.keep(self._state.plan.nodes[index].key, outcome.output)
+        return self.succeeded(index, execution, outcome)
+
+    def succeeded(self, index: int, execution: int, outcome: Succeeded) -> NodeSucceeded:
+        """Return the end of an attempt that went well, without keeping its output."""
         key = self._state.plan.nodes[index].key
-        self._values.keep(key, outcome.output)
         now = self._now()
         duration_ms = milliseconds(now - (self._state.nodes[index].first_started_at or now))
         return NodeSucceeded(
@@ -47,6 +55,19 @@ class NodeEnds:
             event.output = encode(self._state.plan.nodes[index].node.on_error.default_output)
             self._values.keep(event.node_key, event.output)
         return event
+
+
+def run_end(state: State, compiled: CompiledRun, values: RunValues, status: RunStatus, at: datetime) -> Event:
+    """Return the event that a run ends with."""
+    if status is RunStatus.CANCELED:
+        return RunCanceled(state.usage)
+    if status is RunStatus.FAILED:
+        return RunFailed(state.failure or Failure("INTERNAL_ERROR", "The run failed."), state.usage)
+    try:
+        output = compiled.run_output(values.scope(state, None))
+    except NodeFault as fault:
+        return RunFailed(Failure(fault.code, fault.message), state.usage)
+    return RunSucceeded(milliseconds(at - (state.started_at or at)), state.usage, output)
 
 
 def milliseconds(span: timedelta) -> int:

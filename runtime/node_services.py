@@ -9,10 +9,13 @@ from runtime.clients.chat import OpenaiChatModel
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from domain.data_tables import DataTable
     from domain.ids import WorkspaceId
+    from domain.ports.data_tables import ExternalDatabase, ExternalTables
     from domain.ports.node_collections import NodeCollections
     from domain.ports.outbound import ChatModel, Credential, HttpClient
     from runtime.connections import ConnectionService
+    from runtime.data_tables import DataTableService
     from runtime.secrets import SecretService
 
 
@@ -24,12 +27,17 @@ class ProcessServices:
         http: HttpClient,
         connections: ConnectionService,
         secrets: SecretService,
+        *,
         collections: Callable[[WorkspaceId], NodeCollections],
+        data_tables: DataTableService,
+        external_tables: ExternalTables,
     ) -> None:
         self._http = http
         self._connections = connections
         self._secrets = secrets
         self._collections = collections
+        self._data_tables = data_tables
+        self._external_tables = external_tables
 
     @property
     def http(self) -> HttpClient:
@@ -48,6 +56,19 @@ class ProcessServices:
     def collections(self, workspace_id: WorkspaceId) -> NodeCollections:
         """Return the vector collections of a workspace."""
         return self._collections(workspace_id)
+
+    async def data_table(self, workspace_id: WorkspaceId, name: str) -> DataTable:
+        """Return a built-in table."""
+        return await self._data_tables.get_for_node(workspace_id, name)
+
+    async def external_database(self, workspace_id: WorkspaceId, connection: str) -> ExternalDatabase:
+        """Return where the database of a POSTGRES connection is and how one signs in."""
+        return await self._connections.external_database(workspace_id, connection)
+
+    @property
+    def external_tables(self) -> ExternalTables:
+        """Tables of other databases, behind the guard."""
+        return self._external_tables
 
     async def secrets(self, workspace_id: WorkspaceId, names: frozenset[str]) -> Mapping[str, str]:
         """Return the values of secrets."""

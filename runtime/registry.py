@@ -9,7 +9,7 @@ import structlog
 
 from domain.errors import SetupFault
 from domain.kinds import NodeKind
-from runtime.nodes import faiss_search, faiss_upsert, http_request, llm_call, transform
+from runtime.nodes import db_write, faiss_search, faiss_upsert, http_request, llm_call, transform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +19,7 @@ BUILT_IN: tuple[NodeKind, ...] = (
     http_request.KIND,
     faiss_search.KIND,
     faiss_upsert.KIND,
+    db_write.KIND,
     transform.KIND,
 )
 ENTRY_POINT_GROUP = "anabranch.node_kinds"

@@ -40,3 +40,5 @@ class Work:
     stream: DeltaStream
     execution: int
     task: asyncio.Task[None] | None = None
+    is_storing: bool = False
+    """Whether its rows are on their way to the database, together with its end: nothing stops it any more."""

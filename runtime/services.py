@@ -16,8 +16,10 @@ from domain.errors import DatabaseUnavailable, SetupFault
 from domain.ids import ExecutorId
 from persistence.collections import open_vectors
 from persistence.connections import PostgresConnections
+from persistence.data_tables import PostgresDataTables
 from persistence.database import open_database
 from persistence.embedded import embedded_postgres
+from persistence.external_tables import PostgresExternalTables
 from persistence.identity import PostgresIdentity
 from persistence.lease import ExecutorLease
 from persistence.migrate import is_current, migrate
@@ -34,7 +36,9 @@ from runtime.clients.http import open_http
 from runtime.clients.local_embeddings import DEFAULT_MODEL, FastembedModel, LocalEmbedder
 from runtime.clients.outbound import OutboundGuard
 from runtime.collections import CollectionService
+from runtime.connection_tests import ConnectionTester
 from runtime.connections import ConnectionService
+from runtime.data_tables import DataTableService
 from runtime.documents import DocumentService
 from runtime.drafts import Drafts
 from runtime.embedders import Embedders
@@ -81,6 +85,8 @@ class Services:
     workflows: WorkflowService
     secrets: SecretService
     connections: ConnectionService
+    connection_tester: ConnectionTester
+    data_tables: DataTableService
     collections: CollectionService
     documents: DocumentService
     runs: RunService
@@ -148,19 +154,29 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         # It reads the metadata of what is installed.
         registry = await asyncio.to_thread(load_registry)
         workflows = PostgresWorkflows(database)
+        data_tables = DataTableService(PostgresDataTables(database))
         vectors = await stack.enter_async_context(_open_vectors(settings, database, stored.connections, http))
         drafts = Drafts(
             workflows,
             registry.names,
             secrets=stored.secrets,
             connections=stored.connections,
+            data_tables=data_tables,
             collections=vectors.collections,
         )
         reader, queue = PostgresRuns(database), PostgresRunQueue(database)
         progress = Progress(reader)
         executor = ExecutorId(uuid7())
         log = PostgresRunLog(database, executor.hex, on_stored=progress.stored)
-        nodes = ProcessServices(http, stored.connections, stored.secrets, vectors.of_workspace)
+        external_tables = PostgresExternalTables(guard.addresses, database)
+        nodes = ProcessServices(
+            http,
+            stored.connections,
+            stored.secrets,
+            collections=vectors.of_workspace,
+            data_tables=data_tables,
+            external_tables=external_tables,
+        )
         limits = EngineLimits(
             settings.runs.max_concurrent_runs,
             settings.runs.poll_s,
@@ -177,6 +193,8 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             WorkflowService(workflows, drafts, registry.names),
             stored.secrets,
             stored.connections,
+            ConnectionTester(stored.connections, http, external_tables),
+            data_tables,
             vectors.collections,
             vectors.documents,
             RunService(drafts, queue, reader, engine, progress),

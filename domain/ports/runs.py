@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from domain.data_tables import RowWrite
     from domain.errors import AnabranchError
     from domain.events import Event, LoggedEvent
     from domain.ids import (
@@ -40,6 +41,10 @@ class Group:
     """Called with `Fenced`, or with `InvalidInput` where PostgreSQL cannot hold a value."""
     applied_commands: tuple[UUID, ...] = ()
     """Ids of the commands that these events answer."""
+    write: RowWrite | None = None
+    """Rows that are stored with the one event, a NodeSucceeded, in a transaction of their own; the event's output is made
+    of what was written. Such a group may also be refused with `NodeFault`: then nothing is stored, and only the node
+    has failed."""
 
 
 class RunLog(Protocol):

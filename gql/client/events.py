@@ -61,10 +61,11 @@ class NodeOutputDelta(NodeEvent):
 
 
 class NodeSucceeded(NodeEvent):
-    """The node ended well."""
+    """The node ended well; `output` is None where it is too large for an event."""
 
     duration_ms: int = 0
     usage: Usage = Usage()
+    output: Any = None
 
 
 class NodeRetrying(NodeEvent):
@@ -90,6 +91,19 @@ class RunRecovered(Event):
     """Another process took the run over."""
 
     restarted_node_keys: tuple[str, ...] = ()
+
+
+class Match(Told):
+    """A piece of a document that a search found; `text` is what was embedded."""
+
+    text: str
+    score: float
+
+
+class Matches(Told):
+    """The output of a search."""
+
+    matches: tuple[Match, ...]
 
 
 class RunEnded(Event):
@@ -205,6 +219,38 @@ def read_event(raw: object) -> Event:
         return _CLASSES.get(name, fallback).model_validate(raw)
     except ValidationError as error:
         raise ClientFault(f"The stream brought an event of an unknown shape: {name}.") from error
+
+
+def read_matches(output: object) -> tuple[Match, ...]:
+    """Return the matches of a search's output; none where it has another shape."""
+    try:
+        return Matches.model_validate(output).matches
+    except ValidationError:
+        return ()
+
+
+class _PageInfo(Told):
+    has_next_page: bool
+    end_cursor: str | None = None
+
+
+class _LogPage(Told):
+    page_info: _PageInfo
+    nodes: tuple[Any, ...]
+
+
+def read_log_page(raw: object) -> tuple[list[Event], str | None]:
+    """Return the events of a page of a run's log, and the cursor of the next page; None where there is none.
+
+    Raises:
+        ClientFault: it is none.
+    """
+    try:
+        page = _LogPage.model_validate(raw)
+    except ValidationError as error:
+        raise ClientFault("The server told of the run's log in an unknown shape.") from error
+    events = [read_event(node) for node in page.nodes]
+    return events, page.page_info.end_cursor if page.page_info.has_next_page else None
 
 
 def read_run(raw: object) -> OpenedRun:

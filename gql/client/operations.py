@@ -117,25 +117,39 @@ query OpenRun($id: ID!) {
 
 IS_FINISHED = "query IsFinished($id: ID!) { run(id: $id) { isFinished } }"
 
-FOLLOW = (
+_EVENT = (
     """
-subscription Follow($id: ID!, $after: String) {
-  runEvents(runId: $id, after: $after) {
-    __typename cursor seq at
-    ... on NodeEvent { nodeKey itemIndex attempt }
-    ... on NodeOutputDelta { channel text offset }
-    ... on NodeSucceeded { durationMs usage { totalTokens } }
-    ... on NodeRetrying { error { ...Failure } nextAttemptAt }
-    ... on NodeFailed { error { ...Failure } }
-    ... on NodeSkipped { skipReason }
-    ... on RunRecovered { restartedNodeKeys }
-    ... on RunSucceeded { output isOutputTruncated durationMs usage { inputTokens outputTokens totalTokens } }
-    ... on RunFailed { error { ...Failure } }
-    ... on RunCrashed { error { ...Failure } }
-  }
+fragment Event on RunEvent {
+  __typename cursor seq at
+  ... on NodeEvent { nodeKey itemIndex attempt }
+  ... on NodeOutputDelta { channel text offset }
+  ... on NodeSucceeded { durationMs usage { totalTokens } output }
+  ... on NodeRetrying { error { ...Failure } nextAttemptAt }
+  ... on NodeFailed { error { ...Failure } }
+  ... on NodeSkipped { skipReason }
+  ... on RunRecovered { restartedNodeKeys }
+  ... on RunSucceeded { output isOutputTruncated durationMs usage { inputTokens outputTokens totalTokens } }
+  ... on RunFailed { error { ...Failure } }
+  ... on RunCrashed { error { ...Failure } }
 }
 """
     + _FAILURE
+)
+
+FOLLOW = (
+    """
+subscription Follow($id: ID!, $after: String) { runEvents(runId: $id, after: $after) { ...Event } }
+"""
+    + _EVENT
+)
+
+READ_LOG = (
+    """
+query ReadLog($id: ID!, $after: String) {
+  run(id: $id) { events(first: 100, after: $after) { pageInfo { hasNextPage endCursor } nodes { ...Event } } }
+}
+"""
+    + _EVENT
 )
 
 FIND_COLLECTION = """

@@ -80,6 +80,7 @@ class NodeView:
     text: Text = field(default_factory=Text)
     error: Failure | None = None
     total_tokens: int = 0
+    output: Any = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     next_attempt_at: datetime | None = None
@@ -110,6 +111,7 @@ class NodeView:
                 self.error, self.finished_at = event.error, event.at
             case NodeSucceeded():
                 self.error, self.finished_at, self.total_tokens = None, event.at, event.usage.total_tokens
+                self.output = event.output
             case NodeSkipped():
                 self.note = event.skip_reason
             case _ if event.type == "NodeCanceled":

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from gql.client import operations
 from gql.client.answers import Answer, check_user_errors
-from gql.client.events import OpenedRun, read_run
+from gql.client.events import Event, OpenedRun, read_log_page, read_run
 from gql.client.faults import ClientFault, RequestRefused, ServerUnreachable, SignInNeeded
 from gql.client.logins import Logins, Tokens
 
@@ -86,6 +86,23 @@ class ApiClient:
         if run is None:
             raise RequestRefused(f"There is no run {run_id}.", "NOT_FOUND")
         return read_run(run)
+
+    async def read_log(self, run_id: str) -> list[Event]:
+        """Return what the run's log holds, page by page, beside any stream.
+
+        Raises:
+            RequestRefused: there is no such run for this caller.
+        """
+        events: list[Event] = []
+        after: str | None = None
+        while True:
+            run = (await self.execute(operations.READ_LOG, {"id": run_id, "after": after})).get("run")
+            if run is None:
+                raise RequestRefused(f"There is no run {run_id}.", "NOT_FOUND")
+            page, after = read_log_page(run.get("events"))
+            events += page
+            if after is None:
+                return events
 
     async def is_finished(self, run_id: str) -> bool:
         """Whether nothing will be added to the run's log any more; also when it is gone."""

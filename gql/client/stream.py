@@ -89,10 +89,11 @@ async def follow(
     *,
     patience: Patience | None = None,
     on_break: Callable[[str], None] | None = None,
+    on_repeat: Callable[[Event], None] = lambda _: None,
 ) -> AsyncGenerator[Event]:
     """Yield the run's events behind the cursor `after`, each once and in order, and end with the run.
 
-    `on_break` is told why a connection was lost. Close the generator (`contextlib.aclosing`) when leaving early.
+    `on_break` is told why a connection was lost, `on_repeat` of an event that the server sent once too often. Close the generator (`contextlib.aclosing`) when leaving early.
 
     Raises:
         RequestRefused: no such run, or a cursor that the server does not know.
@@ -107,6 +108,7 @@ async def follow(
                 async for event in events:
                     patience.restart()
                     if event.seq <= seq:
+                        on_repeat(event)
                         continue
                     seq, after = event.seq, event.cursor
                     yield event

@@ -43,6 +43,24 @@ def save(data_dir: Path, developer: Developer) -> None:
     write_private(data_dir / _FILE, developer.model_dump_json())
 
 
+def announce(data_dir: Path, developer: Developer, url: str) -> None:
+    """Leave the account with an address, where other commands look for a server that runs."""
+    save(data_dir, developer.model_copy(update={"url": url}))
+
+
+def withdraw(data_dir: Path, url: str) -> None:
+    """Leave the account without the address, so that no later command looks for a server that is gone."""
+    account = find(data_dir)
+    if account is not None and account.url == url:
+        save(data_dir, account.model_copy(update={"url": None}))
+
+
+def graphiql_link(client: ApiClient) -> str:
+    """Return a link to GraphiQL that is signed in as the client is; the session is the link's from then on."""
+    tokens = client.tokens
+    return f"{client.url}/graphiql" + (f"#token={tokens.access_token}&refresh={tokens.refresh_token}" if tokens else "")
+
+
 async def sign_in(client: ApiClient, data_dir: Path) -> Developer:
     """Sign the client in as the developer; the account is made when the server does not know it.
 

@@ -90,7 +90,7 @@ async def serve_dev(settings: Settings, console: Console) -> None:
             async with with_model(await with_embedder(local, console), console) as complete:
                 await host(complete, listener, announce)
         finally:
-            await asyncio.to_thread(_forget_address, local, url)
+            await asyncio.to_thread(developer.withdraw, local.data_dir, url)
 
 
 def _print_listening(console: Console, url: str) -> None:
@@ -102,13 +102,5 @@ async def _introduce(settings: Settings, url: str) -> str:
     async with aiohttp.ClientSession() as http:
         client = ApiClient(http, url)
         account = await developer.sign_in(client, settings.data_dir)
-        await asyncio.to_thread(developer.save, settings.data_dir, account.model_copy(update={"url": url}))
-        tokens = client.tokens
-    return f"{url}/graphiql" + (f"#token={tokens.access_token}&refresh={tokens.refresh_token}" if tokens else "")
-
-
-def _forget_address(settings: Settings, url: str) -> None:
-    """Leave the account without an address, so that no later command looks for a server that is gone."""
-    account = developer.find(settings.data_dir)
-    if account is not None and account.url == url:
-        developer.save(settings.data_dir, account.model_copy(update={"url": None}))
+        await asyncio.to_thread(developer.announce, settings.data_dir, account, url)
+        return developer.graphiql_link(client)

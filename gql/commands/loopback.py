@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from runtime.settings import OutboundSettings, Settings
 
 HOST = "127.0.0.1"
+_QWEN_URL = "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"
+_QWEN_MODEL = "qwen-plus"
+"""Where a key without an address belongs."""
 
 
 def address_of(host: str, port: int) -> str:
@@ -47,22 +50,25 @@ def on_loopback(settings: Settings, port: int) -> Settings:
 
 @contextlib.asynccontextmanager
 async def with_model(settings: Settings, console: Console) -> AsyncGenerator[Settings]:
-    """Yield settings that have a model: the configured endpoint, else the local one, started here.
+    """Yield settings that have a model: the configured endpoint, for a key alone Qwen's, else the local one, started here.
 
     Raises:
         SetupFault: none is configured and the local one cannot be started.
     """
-    if settings.llm.base_url:
-        endpoint = urlsplit(settings.llm.base_url)
-        console.print(
-            f"Model: {settings.llm.model or 'the default'} at {endpoint.netloc} (as configured)", markup=False
-        )
-        yield settings
+    llm = settings.llm
+    if llm.api_key and not llm.base_url:
+        llm = llm.model_copy(update={"base_url": _QWEN_URL, "model": llm.model or _QWEN_MODEL})
+    if llm.base_url:
+        endpoint = urlsplit(llm.base_url).netloc
+        told = f"Model: {llm.model or 'the default'} at {endpoint} (as configured)"
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
+        yield settings.model_copy(update={"llm": llm})
         return
     async with contextlib.AsyncExitStack() as stack:
         with console.status("Starting the local model …"):
             model = await stack.enter_async_context(local_model())
-        console.print(f"Model: {model.model} on this machine, at {model.base_url}", markup=False, highlight=False)
+        told = f"Model: {model.model}, small and on this machine; ANABRANCH_LLM__API_KEY takes another"
+        console.print(told, markup=False, highlight=False)
         llm = settings.llm.model_copy(update={"base_url": model.base_url, "model": model.model, "api_key": None})
         yield settings.model_copy(update={"llm": llm, "outbound": _allowing(settings, model.address)})
 

@@ -29,6 +29,8 @@ HELLO = ROOT / "examples" / "hello.yaml"
 COMMANDS = {
     "dev",
     "demo",
+    "new",
+    "collection",
     "serve",
     "migrate",
     "login",
@@ -36,7 +38,6 @@ COMMANDS = {
     "watch",
     "cancel",
     "user",
-    "collection",
     "schema",
     "doctor",
 }
@@ -233,7 +234,7 @@ def test_an_unknown_slug_is_told(signed_in: Command) -> None:
     assert (status, err) == (1, "There is no workflow 'nowhere'; a file is named with its suffix .yaml.\n")
 
 
-def test_watching_prints_every_piece_and_the_output_where_nobody_looks_at_a_screen(
+def test_watching_prints_the_text_as_it_grows_and_the_output_where_nobody_looks_at_a_screen(
     signed_in: Command, api: FakeApi
 ) -> None:
     api.answers["OpenRun"] = {"run": opened(cursor="c1")}
@@ -243,8 +244,7 @@ def test_watching_prints_every_piece_and_the_output_where_nobody_looks_at_a_scre
     assert lines == [
         "run started",
         "ask: started",
-        "ask: + 'Hello '",
-        "ask: + 'world'",
+        "ask: + 'Hello world'",
         "ask: SUCCEEDED in 1200 ms, 9 tokens",
         "run SUCCEEDED",
     ]

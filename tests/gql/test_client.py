@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from domain.run import NodeRunStatus, RunStatus
 from gql.client import operations
-from gql.client.events import NodeOutputDelta, RunEnded, read_event, read_run
+from gql.client.events import Event, NodeOutputDelta, RunEnded, read_event, read_run
 from gql.client.faults import ClientFault, RequestRefused, ServerUnreachable, SignInNeeded
 from gql.client.logins import Logins, Tokens
 from gql.client.run_view import RunView, Text
@@ -360,3 +360,23 @@ def test_ends_and_pieces_are_typed() -> None:
         NodeOutputDelta,
         RunEnded,
     ]
+
+
+async def test_an_event_that_the_server_sends_again_is_told_of_but_not_given_again() -> None:
+    api = FakeApi(breaks=[4], overlap=2, is_finished=False)
+    repeats: list[Event] = []
+    async with client_of(api) as client:
+        assert await followed(client, on_repeat=repeats.append) == [1, 2, 3, 4, 5, 6, 7]
+    assert [one.seq for one in repeats] == [3, 4]
+
+
+async def test_a_log_is_read_page_by_page() -> None:
+    def page(variables: dict[str, Any]) -> dict[str, Any]:
+        is_first = variables["after"] is None
+        info = {"hasNextPage": is_first, "endCursor": "c3" if is_first else "c7"}
+        return {"run": {"events": {"pageInfo": info, "nodes": story()[:3] if is_first else story()[3:]}}}
+
+    api = FakeApi(answers={"ReadLog": page})
+    async with client_of(api) as client:
+        assert [one.seq for one in await client.read_log(RUN)] == [1, 2, 3, 4, 5, 6, 7]
+    assert [variables["after"] for _, variables in api.requests] == [None, "c3"]

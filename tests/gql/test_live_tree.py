@@ -35,14 +35,43 @@ def drawn(view: RunView, *events: dict[str, Any], after_s: float = 10) -> list[s
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
-def test_a_node_hangs_under_its_first_source_and_names_the_others() -> None:
+def test_a_node_at_which_branches_meet_hangs_where_they_left_the_main_stream() -> None:
     assert drawn(diamond()) == [
         f"hello  RUNNING  10.0 s  {RUN}",
         "└── · Node a  TRANSFORM",
         "    ├── · Node b  TRANSFORM",
-        "    │   └── · Node d  TRANSFORM  also behind c",
-        "    └── · Node c  TRANSFORM",
+        "    ├── · Node c  TRANSFORM",
+        "    └── · Node d  TRANSFORM  joins b, c",
     ]
+
+
+def test_branches_of_unlike_length_and_several_beginnings_are_drawn_too() -> None:
+    run = opened("RUNNING", "c1")
+    edges = [("a", "b"), ("b", "c"), ("a", "d"), ("c", "d"), ("d", "e"), ("x", "e"), ("e", "f")]
+    run["graph"] = {
+        "nodes": [{"key": key, "name": key, "kind": "TRANSFORM"} for key in "abcdefx"],
+        "edges": [{"source": source, "sourcePort": "out", "target": target} for source, target in edges],
+    }
+    assert drawn(RunView.of(read_run(run)))[1:] == [
+        "├── · a  TRANSFORM",
+        "│   ├── · b  TRANSFORM",
+        "│   │   └── · c  TRANSFORM",
+        "│   └── · d  TRANSFORM  joins a, c",
+        "├── · x  TRANSFORM",
+        "└── · e  TRANSFORM  joins d, x",
+        "    └── · f  TRANSFORM",
+    ]
+
+
+def test_matches_of_a_search_are_drawn_with_their_scores_each_on_one_line() -> None:
+    text = "asyncio.wait: Wait for \x1b[31mFutures.\n\nMore about it."
+    output = {"matches": [{"text": text, "score": 0.5129}, {"text": "long " * 60, "score": -1}]}
+    lines = drawn(RunView.of(read_run(opened())), node_event(3, "NodeSucceeded", durationMs=9, output=output))
+    assert lines[2] == "    0.51  asyncio.wait: Wait for �[31mFutures."
+    assert lines[3].startswith("    -1.00  long long")
+    assert len(lines) == 4
+    other = {"matches": "none"}
+    assert len(drawn(RunView.of(read_run(opened())), node_event(3, "NodeSucceeded", output=other))) == 2
 
 
 def test_every_state_is_shown_with_its_time_attempt_and_reason() -> None:
@@ -60,8 +89,8 @@ def test_every_state_is_shown_with_its_time_attempt_and_reason() -> None:
         "└── ✔ Node a  TRANSFORM  2.0 s  12 tokens",
         "    ├── ▶ Node b  TRANSFORM  7.0 s  attempt 2",
         "    │   TIMED_OUT: No answer.",
-        "    │   └── ○ Node d  TRANSFORM  also behind c  NO_EDGE_TAKEN",
-        "    └── ○ Node c  TRANSFORM  CONDITION_FALSE",
+        "    ├── ○ Node c  TRANSFORM  CONDITION_FALSE",
+        "    └── ○ Node d  TRANSFORM  joins b, c  NO_EDGE_TAKEN",
     ]
 
 

@@ -16,17 +16,21 @@ from uuid_utils.compat import uuid7
 
 from domain.collections import NewDocument
 from domain.connections import OpenaiCompatibleSettings
+from domain.data_tables import ColumnType, DataColumn
 from domain.identity import ROLES_WITH, Permission, Principal, Role
-from domain.ids import CollectionId, DocumentId, Prefix, RunId, WorkflowId, from_global, to_global
+from domain.ids import CollectionId, DataTableId, DocumentId, Prefix, RunId, WorkflowId, from_global, to_global
 from domain.ports.paging import PageRequest
 from domain.workflow import Definition, Graph, GraphNode, WorkflowDraft
 from gql.fields import permission_of
 from gql.lookup import registered_prefixes
 from gql.schema import build_schema
+from persistence.database import open_database
 from runtime.collections import CollectionDraft
 from runtime.connections import ConnectionDraft
+from runtime.data_tables import RowQuery
 from runtime.settings import Settings
 from tests.support.api import Answer, Api
+from tests.support.data_tables import write_row
 from tests.support.identity import PASSWORD
 from tests.support.matrix import RootField, root_fields
 from tests.support.services import open_test_services
@@ -95,6 +99,24 @@ async def _node_run(services: Services, owner: Principal) -> str:
     return f"{to_global(Prefix.NODE_RUN, run_id)}.step"
 
 
+async def _data_table(services: Services, owner: Principal) -> str:
+    columns = [DataColumn("matrix", ColumnType.TEXT)]
+    table = await services.data_tables.create(owner, None, f"t-{uuid4().hex}", columns)
+    return to_global(Prefix.DATA_TABLE, table.id)
+
+
+async def _data_row(services: Services, owner: Principal) -> str:
+    table_id = DataTableId(from_global(Prefix.DATA_TABLE, await _data_table(services, owner)))
+    table = await services.data_tables.find(owner, table_id)
+    assert table is not None
+    url = services.settings.database_url
+    assert url is not None
+    async with open_database(url.get_secret_value(), pool_size=1) as database:
+        await write_row(database, table, {"matrix": "row"})
+    row = (await services.data_tables.page_rows(table, RowQuery(), PageRequest(1))).items[0]
+    return to_global(Prefix.DATA_ROW, row.id)
+
+
 OBJECTS: dict[Prefix, Callable[[Services, Principal], Awaitable[str]]] = {
     Prefix.USER: _user,
     Prefix.WORKSPACE: _workspace,
@@ -106,6 +128,8 @@ OBJECTS: dict[Prefix, Callable[[Services, Principal], Awaitable[str]]] = {
     Prefix.WORKFLOW: _workflow,
     Prefix.RUN: _run,
     Prefix.NODE_RUN: _node_run,
+    Prefix.DATA_TABLE: _data_table,
+    Prefix.DATA_ROW: _data_row,
 }
 """How an object of a prefix is made that belongs to a caller."""
 
@@ -119,6 +143,9 @@ IDS: dict[str, Prefix] = {
     "updateSecret.input.id": Prefix.SECRET,
     "deleteSecret.input.id": Prefix.SECRET,
     "deleteConnection.input.id": Prefix.CONNECTION,
+    "testConnection.input.id": Prefix.CONNECTION,
+    "dataTable.id": Prefix.DATA_TABLE,
+    "deleteDataTable.input.id": Prefix.DATA_TABLE,
     "collection.id": Prefix.COLLECTION,
     "deleteCollection.input.id": Prefix.COLLECTION,
     "rebuildCollection.input.id": Prefix.COLLECTION,
@@ -138,6 +165,7 @@ IDS: dict[str, Prefix] = {
 VALUES: dict[str, object] = {
     "createSecret.input.name": "MATRIX",
     "createConnection.input.settings.openaiCompatible.baseUrl": "https://models.example.com/v1",
+    "createDataTable.input.columns": [{"name": "matrix", "type": "TEXT"}],
     "changePassword.input.currentPassword": PASSWORD,
     "changePassword.input.newPassword": "another horse",
     "signUp.input.email": "matrix@example.com",

@@ -37,6 +37,9 @@ fragment Everything on Workflow {
         ... on HttpRequestConfig { method url headers { name value } body { json text form { name } } expectStatus }
         ... on LlmCallConfig { connection prompt messages { role content } responseFormat stop }
         ... on FaissSearchConfig { collection searchText searchVector topK filter scoreThreshold searchMode }
+      ... on DbWriteConfig {
+          target { dataTable externalTable { connection table } } writeMode values { column value } conflictColumns returning
+        }
       ... on FaissUpsertConfig { collection documents text metadata externalId }
       ... on TransformConfig { fields { name value } }
       }

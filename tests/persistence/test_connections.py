@@ -12,6 +12,7 @@ from domain.connections import (
     HttpAuthScheme,
     HttpAuthSettings,
     OpenaiCompatibleSettings,
+    PostgresSettings,
 )
 from domain.errors import AlreadyExists, NotFound
 from domain.ids import ConnectionId, WorkspaceId
@@ -56,6 +57,8 @@ def connection(workspace_id: WorkspaceId, settings: ConnectionSettings = MODEL) 
         OpenaiCompatibleSettings("http://a"),
         *(HttpAuthSettings(scheme, ("https://a", "https://b:81"), "ada", "X-Key") for scheme in HttpAuthScheme),
         HttpAuthSettings(HttpAuthScheme.BEARER, ()),
+        PostgresSettings("db.example.com", 5433, "sales", "ada", is_tls_verified=False),
+        PostgresSettings("::1", 5432, "sales"),
     ],
 )
 async def test_settings_come_back_as_they_were_stored(

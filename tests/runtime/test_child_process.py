@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -136,3 +137,13 @@ def _wait_for(witness: int) -> bool:
     readable, _, _ = select.select([witness], [], [], 10)
     os.close(witness)
     return bool(readable)
+
+
+def test_a_killed_one_is_gone_at_once_and_leaving_it_waits_for_nothing(write_module: Path) -> None:
+    write_module.write_text(_BEGIN + "say_ready('ready')\ndone.wait()\n")
+    with tempfile.TemporaryFile() as log, child_process("child", name="The child", log=log, stop_timeout_s=20) as child:
+        child.wait_until_ready(20)
+        child.kill()
+        pid, begin = child.pid, time.monotonic()
+    assert time.monotonic() - begin < 5
+    assert not is_alive(pid)

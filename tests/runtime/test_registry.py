@@ -30,6 +30,13 @@ EXAMPLES: dict[str, Any] = {
         "scoreThreshold": 0.5,
     },
     "FAISS_UPSERT": {"collection": "library", "text": "x", "metadata": {"a": [1]}, "externalId": "k"},
+    "DB_WRITE": {
+        "target": {"externalTable": {"connection": "warehouse", "table": "sales.orders"}},
+        "writeMode": "UPSERT",
+        "values": [{"column": "a", "value": [{"b": 1}]}],
+        "conflictColumns": ["a"],
+        "returning": ["id"],
+    },
     "TRANSFORM": {"fields": [{"name": "a", "value": {"b": 1}}]},
 }
 
@@ -74,11 +81,18 @@ class TestEveryKind:
 
 def test_kinds_are_found_by_both_names() -> None:
     found = Registry()
-    assert [kind.kind for kind in found] == ["LLM_CALL", "HTTP_REQUEST", "FAISS_SEARCH", "FAISS_UPSERT", "TRANSFORM"]
+    assert [kind.kind for kind in found] == [
+        "LLM_CALL",
+        "HTTP_REQUEST",
+        "FAISS_SEARCH",
+        "FAISS_UPSERT",
+        "DB_WRITE",
+        "TRANSFORM",
+    ]
     assert found.by_kind("TRANSFORM") is found.by_name("transform") is transform.KIND
     assert found.by_kind("transform") is None
     assert found.by_name("gone") is None
-    assert list(found.names) == ["llmCall", "httpRequest", "faissSearch", "faissUpsert", "transform"]
+    assert list(found.names) == ["llmCall", "httpRequest", "faissSearch", "faissUpsert", "dbWrite", "transform"]
 
 
 def test_two_kinds_with_one_name_are_refused() -> None:

@@ -44,14 +44,32 @@ class Names:
         return self.known
 
 
+class Tables:
+    """Tables that a test sets."""
+
+    def __init__(self) -> None:
+        self.known = dict[str, frozenset[str]]()
+
+    async def columns(self, workspace_id: WorkspaceId) -> dict[str, frozenset[str]]:
+        """Return the columns of each."""
+        del workspace_id
+        return self.known
+
+
 class Desk:
     """A service with its stores."""
 
     def __init__(self, database: Database) -> None:
-        self.secrets, self.connections, self.collections, self.clock = Names(), Names(), Names(), Clock()
+        self.secrets, self.connections, self.collections = Names(), Names(), Names()
+        self.tables, self.clock = Tables(), Clock()
         self.stored = PostgresWorkflows(database)
         self.drafts = Drafts(
-            self.stored, KINDS, secrets=self.secrets, connections=self.connections, collections=self.collections
+            self.stored,
+            KINDS,
+            secrets=self.secrets,
+            connections=self.connections,
+            data_tables=self.tables,
+            collections=self.collections,
         )
         self.service = WorkflowService(self.stored, self.drafts, KINDS, clock=self.clock)
 

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
     from uuid import UUID
 
+    from domain.data_tables import DataTable
     from domain.json_value import Json
     from domain.kinds import NodeKind
+    from domain.ports.data_tables import ExternalDatabase, ExternalTables
     from domain.ports.node_collections import NodeCollections
     from domain.ports.outbound import ChatModel, Credential, HttpClient
     from domain.workflow import Definition
@@ -62,6 +64,19 @@ class NoServices:
         raise NotImplementedError
 
     def collections(self, workspace_id: WorkspaceId) -> NodeCollections:
+        """Not there."""
+        raise NotImplementedError
+
+    async def data_table(self, workspace_id: WorkspaceId, name: str) -> DataTable:
+        """Not there."""
+        raise NotImplementedError
+
+    async def external_database(self, workspace_id: WorkspaceId, connection: str) -> ExternalDatabase:
+        """Not there."""
+        raise NotImplementedError
+
+    @property
+    def external_tables(self) -> ExternalTables:
         """Not there."""
         raise NotImplementedError
 

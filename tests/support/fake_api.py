@@ -84,7 +84,7 @@ class FakeApi:
     refresh_token: str = "refresh-first"
     is_finished: bool = True
     answers: dict[str, Any] = field(default_factory=dict[str, Any])
-    """The data of an operation by its name."""
+    """The data of an operation by its name, or what makes it of the variables."""
     url: str = ""
     sockets: int = 0
     cursors: list[str | None] = field(default_factory=list[str | None])
@@ -108,6 +108,8 @@ class FakeApi:
             error = {"message": "Sign in first.", "extensions": {"code": "UNAUTHENTICATED"}}
             return web.json_response({"errors": [error]})
         answer = self.answers.get(name, {"run": {"isFinished": self.is_finished}})
+        if callable(answer):
+            answer = answer(body["variables"])
         return answer if isinstance(answer, web.Response) else web.json_response({"data": answer})
 
     def _refresh(self, given: str) -> dict[str, Any]:

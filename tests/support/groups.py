@@ -14,6 +14,7 @@ from domain.run import Failure
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from domain.data_tables import RowWrite
     from domain.errors import AnabranchError
     from domain.events import Event
     from persistence.run_log import PostgresRunLog
@@ -36,9 +37,10 @@ class Answers:
         epoch: int = 1,
         at: datetime = NOW,
         commands: tuple[UUID, ...] = (),
+        write: RowWrite | None = None,
     ) -> Group:
         """Append a group."""
-        group = Group(run_id, epoch, at, list(events), self._on_stored, self._on_refused, commands)
+        group = Group(run_id, epoch, at, list(events), self._on_stored, self._on_refused, commands, write)
         self.log.append(group)
         return group
 

@@ -12,9 +12,11 @@ from argon2 import PasswordHasher
 from sqlalchemy import text
 
 from persistence.connections import PostgresConnections
+from persistence.data_tables import PostgresDataTables
 from persistence.identity import PostgresIdentity
 from persistence.secrets import PostgresSecrets
 from runtime.connections import ConnectionService
+from runtime.data_tables import DataTableService
 from runtime.encryption import Vault
 from runtime.identity import IdentityService
 from runtime.passwords import Passwords
@@ -74,11 +76,12 @@ async def reach_anywhere(_: str) -> None:
 
 
 def identity_services(database: Database, clock: Clock, *, is_sign_up_open: bool = True) -> Services:
-    """Make the services of people, secrets and connections, without an engine."""
+    """Make the services of people, secrets, connections and tables, without an engine."""
     parts = SimpleNamespace(
         identity=identity_service(database, clock, is_sign_up_open=is_sign_up_open),
         secrets=SecretService(PostgresSecrets(database), vault(), clock=clock),
         connections=ConnectionService(PostgresConnections(database), vault(), reach_anywhere, clock=clock),
+        data_tables=DataTableService(PostgresDataTables(database), clock=clock),
     )
     return cast("Services", parts)
 

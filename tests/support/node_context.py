@@ -6,10 +6,13 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from domain.data_tables import Written
 from domain.errors import NodeFault
 from domain.run import DeltaChannel
 
 if TYPE_CHECKING:
+    from domain.data_tables import DataTable
+    from domain.ports.data_tables import ExternalWrite
     from domain.ports.node_collections import NodeCollections
     from domain.ports.outbound import ChatModel, Credential, HttpClient
     from domain.run import Usage
@@ -29,6 +32,8 @@ class RecordingContext:
     usages: list[Usage] = field(default_factory=list["Usage"])
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set whenever something is emitted or moves."""
+    tables: dict[str, DataTable] = field(default_factory=dict[str, "DataTable"])
+    external_writes: list[tuple[str, ExternalWrite]] = field(default_factory=list[tuple[str, "ExternalWrite"]])
     asked_connections: list[str | None] = field(default_factory=list["str | None"])
 
     @property
@@ -53,6 +58,17 @@ class RecordingContext:
     async def credential(self, connection: str) -> Credential:
         """Return a credential of the test."""
         return self.credentials[connection]
+
+    async def data_table(self, name: str) -> DataTable:
+        """Return a table of the test."""
+        if name not in self.tables:
+            raise NodeFault("TABLE_NOT_FOUND", "none")
+        return self.tables[name]
+
+    async def write_external(self, connection: str, write: ExternalWrite) -> Written:
+        """Remember a write."""
+        self.external_writes.append((connection, write))
+        return Written(1, ({"id": 7},))
 
     async def emit(self, text: str, channel: DeltaChannel = DeltaChannel.TEXT) -> None:
         """Remember a delta."""

@@ -15,14 +15,21 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def serving_anabranch(settings: Settings) -> AsyncGenerator[str]:
-    """Serve all of Anabranch as `serve` does, on a free port; gives its address."""
+async def serving_anabranch(settings: Settings, allowed: tuple[str, ...] | None = None) -> AsyncGenerator[str]:
+    """Serve all of Anabranch as `serve` does, on a free port; gives its address.
+
+    With `allowed` nodes may reach these addresses, and the server itself, as under `dev`.
+    """
     started = asyncio.Event()
     settings = settings.model_copy(update={"host": "127.0.0.1", "port": 0})
-    # In a thread: a process makes its schema before it has an event loop, and reads files for it.
-    app = await asyncio.to_thread(create_app, settings)
-    running = server(app, settings, on_started=started.set)
     with listen(settings) as listener:
+        if allowed is not None:
+            own = f"127.0.0.1:{listener.getsockname()[1]}"
+            outbound = settings.outbound.model_copy(update={"allowed": (own, *allowed)})
+            settings = settings.model_copy(update={"outbound": outbound})
+        # In a thread: a process makes its schema before it has an event loop, and reads files for it.
+        app = await asyncio.to_thread(create_app, settings)
+        running = server(app, settings, on_started=started.set)
         task = asyncio.create_task(running.serve(sockets=[listener]), name="anabranch server")
         try:
             # Whichever comes first: a server that cannot start ends instead.

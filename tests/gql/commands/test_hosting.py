@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import io
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr
+from rich.console import Console
 
 from gql import cli
-from gql.commands.loopback import Told, address_of, on_loopback
+from gql.commands.loopback import Told, address_of, on_loopback, with_model
 from runtime.settings import LlmSettings, OutboundSettings, Settings
 from tests.support.logs import logs_as_before
 
@@ -84,3 +87,19 @@ def test_the_demo_tells_its_server_all_but_keys(tmp_path: Path) -> None:
     child = received.settings(Settings())
     assert (child.port, child.data_dir, child.outbound) == (4321, tmp_path, local.outbound)
     assert (child.llm.base_url, child.llm.model, child.is_development) == ("http://127.0.0.1:1/v1", "m", True)
+
+
+async def test_a_key_alone_means_qwen_and_with_an_address_any_endpoint() -> None:
+    file = io.StringIO()
+    console = Console(file=file, width=40)
+    key = SecretStr("sk-canary")
+    async with with_model(Settings(llm=LlmSettings(api_key=key)), console) as settings:
+        assert (settings.llm.base_url or "").startswith("https://dashscope")
+        assert (settings.llm.model, settings.llm.api_key) == ("qwen-plus", key)
+    own = LlmSettings(api_key=key, base_url="https://models.example.com/v1", model="tiny")
+    async with with_model(Settings(llm=own), console) as settings:
+        assert settings.llm == own
+    first, second = file.getvalue().splitlines()
+    assert first.startswith("Model: qwen-plus at dashscope")
+    assert second == "Model: tiny at models.example.com (as configured)"
+    assert "canary" not in file.getvalue()
