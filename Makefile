@@ -77,7 +77,7 @@ serve: setup ## Serve as the settings say.
 # ── Testing ──
 
 test: setup ## Run the tests (under 5 minutes).
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 test-long: setup ## Run the long tests: kills, fuzz, engines, browser.
 	@$(BIN)/python -m pytest -m long --timeout 900 $(ARGS)

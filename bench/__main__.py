@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from bench.ingestion import measure_ingestion
 from bench.streams import many_subscribers, start_to_node_started
 from bench.throughput import chain_of_100, fan_of_100, nodes_per_second
 from bench.vectors import measure_vectors
@@ -57,7 +58,7 @@ async def measure_runs(passes: int) -> dict[str, float]:
     return figures
 
 
-MEASUREMENTS = {"runs": measure_runs, "vectors": measure_vectors}
+MEASUREMENTS = {"runs": measure_runs, "vectors": measure_vectors, "ingestion": measure_ingestion}
 
 
 async def main(passes: int, only: str | None) -> None:
