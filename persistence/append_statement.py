@@ -4,6 +4,9 @@ Locks are taken in the order of the ids: unsorted, two processes that append to 
 runs whose row was advanced, that is, whose lease is still the appender's. There is no ON CONFLICT for events: it would
 leave gaps in `seq`; a repeated key fails the statement and the appender takes the batch apart.
 
+Others are notified only where there are others: NOTIFY makes a commit of 0.18 ms take 0.26. Whoever listens has entered
+itself among the executors before, and reads what is stored after that; should it miss a wake-up all the same, it polls.
+
 Rows travel as JSON text, not as arrays: payloads are JSON already and are kept as written, and the driver takes eight
 times longer to encode arrays (measured: docs/adr/0005-the-append-travels-as-json.md).
 """
@@ -67,7 +70,10 @@ WITH asked AS MATERIALIZED (
   UPDATE run_commands c SET applied_at = now()
     FROM advanced a WHERE c.run_id = a.id AND c.id = ANY($5::uuid[])
 )
-SELECT a.place, a.base, (SELECT pg_notify('{CHANNEL}', $6)) FROM advanced a
+SELECT a.place, a.base, (
+         SELECT pg_notify('{CHANNEL}', $6) WHERE EXISTS (
+           SELECT 1 FROM executors e WHERE replace(e.id::text, '-', '') <> split_part($6, ':', 1)))
+  FROM advanced a
 """  # noqa: S608 -- the channel is a constant
 
 

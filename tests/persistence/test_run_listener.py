@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from domain.events import RunStarted
+from persistence.append_statement import CHANNEL
 from persistence.run_listener import PostgresListener
 from tests.support.engines import bare_world, writing
 from tests.support.groups import Answers
@@ -56,15 +57,17 @@ class Ears:
 
 
 async def test_other_processes_are_told_which_runs_were_appended_to_and_which_have_commands(database: Database) -> None:
-    w = bare_world(database)
+    w, second = bare_world(database), bare_world(database)
     place = await w.add(graph("a"))
     runs = [await w.owned(place) for _ in range(3)]
+    for executor in (w, second):
+        await executor.entered()
     async with writing(w):
         answers = Answers(w.log)
         other, own = Ears(), Ears()
         listening = [
-            asyncio.create_task(PostgresListener(database, "somebody else", other).run()),
-            asyncio.create_task(PostgresListener(database, str(w.executor), own).run()),
+            asyncio.create_task(PostgresListener(database, second.executor.hex, other).run()),
+            asyncio.create_task(PostgresListener(database, w.executor.hex, own).run()),
         ]
         try:
             await asyncio.gather(other.until(), own.until())
@@ -79,3 +82,24 @@ async def test_other_processes_are_told_which_runs_were_appended_to_and_which_ha
             for task in listening:
                 task.cancel()
             await asyncio.gather(*listening, return_exceptions=True)
+
+
+async def test_an_executor_that_is_alone_notifies_nobody_of_its_appends(database: Database) -> None:
+    w = bare_world(database)
+    run = await w.owned(await w.add(graph("a")))
+    await w.entered()
+    heard: list[str] = []
+
+    def hear(*told: object) -> None:
+        heard.append(str(told[-1]))
+
+    async with writing(w), database.direct() as connection:
+        await connection.add_listener(CHANNEL, hear)
+        answers = Answers(w.log)
+        answers.append(run, RunStarted())
+        await answers.drained()
+        await connection.execute("SELECT pg_notify($1, 'last')", CHANNEL)
+        async with asyncio.timeout(20):
+            while "last" not in heard:
+                await connection.execute("SELECT 1")
+    assert heard == ["last"]

@@ -94,7 +94,7 @@ class World:
         self.queue = PostgresRunQueue(database)
         self.reader = PostgresRuns(database)
         self.progress = Progress(self.reader)
-        self.log = PostgresRunLog(database, str(self.executor), on_stored=self.progress.stored)
+        self.log = PostgresRunLog(database, self.executor.hex, on_stored=self.progress.stored)
         self.definitions: dict[GraphId, Definition] = {} if like is None else like.definitions
         self.workspace_id = WorkspaceId(uuid7()) if like is None else like.workspace_id
         self.writing: asyncio.Task[None] | None = None
