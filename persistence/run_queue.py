@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import asyncpg
 import orjson
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
+from domain.errors import NotFound
 from domain.events import LoggedEvent, NodeFailed, NodeOutputDelta, NodeSucceeded
 from domain.ids import ExecutorId, GraphId, RunId, WorkspaceId
 from domain.ports.runs import ClaimedRun, RunCommand
 from persistence.append_statement import COMMAND_CHANNEL
 from persistence.event_facts import read_event
 from persistence.run_rows import WHOLE
+from persistence.start_statement import START, start_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from domain.json_value import Json
-    from domain.ports.runs import NewRun
+    from domain.ports.runs import Group, NewRun
     from persistence.database import Database
 
 _CLAIMED: Final = """
@@ -61,18 +64,6 @@ WITH chosen AS (
 UPDATE runs r SET executor_id = :executor, lease_epoch = r.lease_epoch + 1 FROM chosen c WHERE r.id = c.id {_CLAIMED}
 """  # noqa: S608 -- a constant
 
-_INSERT: Final = """
-WITH run AS (
-  INSERT INTO runs (id, workspace_id, workflow_id, graph_id, status, last_seq, node_count, executor_id, lease_epoch,
-                    trigger, triggered_by, priority, labels, input, created_at)
-  VALUES ($1, $2, $3, $4, 'QUEUED', 1, $5, $6, $7, $8, $9, $10, $11::jsonb, $12::json, now())
-  RETURNING id, created_at
-), logged AS (
-  INSERT INTO run_events (run_id, seq, event_key, type, at) SELECT id, 1, 'RunQueued', 'RunQueued', created_at FROM run
-)
-SELECT created_at FROM run
-"""
-
 # An executor is dead when its lock is free or its lease has run out. After a restart of PostgreSQL all locks are free,
 # so nobody is dead until everybody has had the time to take them again.
 _DEAD: Final = """
@@ -93,26 +84,17 @@ class PostgresRunQueue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, run: NewRun, executor: ExecutorId | None) -> ClaimedRun:
-        """Insert a run with its first event, claimed at once for `executor` where one is given."""
-        epoch = 0 if executor is None else 1
-        values = (
-            run.id,
-            run.workspace_id,
-            run.workflow_id,
-            run.graph_id,
-            run.node_count,
-            executor,
-            epoch,
-            run.trigger.value,
-            run.triggered_by,
-            run.priority,
-            orjson.dumps(run.labels).decode(),
-            run.input.decode(),
-        )
-        async with self._database.driver() as connection:
-            created_at = await connection.fetchval(_INSERT, *values)
-        return ClaimedRun(run.id, run.workspace_id, run.graph_id, epoch, 1, created_at, run.input)
+    async def add(self, run: NewRun, executor: ExecutorId | None = None, first: Group | None = None) -> None:
+        """Insert a run with its first event; where an executor is given, claimed and with its first group.
+
+        Raises:
+            NotFound: the workflow is gone.
+        """
+        try:
+            async with self._database.driver() as connection:
+                await connection.execute(START, *start_arguments(run, executor, first))
+        except asyncpg.ForeignKeyViolationError as error:
+            raise NotFound("There is no workflow with this id.", path=["input", "workflowId"]) from error
 
     async def claim(self, executor: ExecutorId, limit: int) -> Sequence[ClaimedRun]:
         """Take queued runs that nobody holds: by priority, fair between workspaces, oldest first."""

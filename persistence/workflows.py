@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, and_, bindparam, cast, delete, func, or_, select, update
+import orjson
+from sqlalchemy import BigInteger, and_, cast, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
@@ -22,7 +23,7 @@ from persistence.paging import read_page
 from persistence.tables import node_runs, run_events, runs, workflows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Row
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
     from domain.ports.repositories import WorkflowRow
     from persistence.database import Database
 
-# Built once, since every `startRun` asks it.
-_BY_ID: Final = select(*workflows.c).where(
-    workflows.c.id.in_(bindparam("ids", expanding=True)),
-    workflows.c.workspace_id.in_(bindparam("within", expanding=True)),
-)
+_BY_ID: Final = """
+SELECT id, workspace_id, slug, name, description, revision, graph_id, problems::text AS problems, created_at, updated_at,
+       updated_by
+  FROM workflows WHERE id = ANY($1::uuid[]) AND workspace_id = ANY($2::uuid[])
+"""
 
 
 class PostgresWorkflows:
@@ -68,7 +69,7 @@ class PostgresWorkflows:
             stored = added.first()
             if stored is None:
                 raise _taken(row.slug)
-            return _workflow(stored, row.definition)
+            return _workflow(stored._mapping, row.definition)  # noqa: SLF001 -- SQLAlchemy's public name
 
     async def save(self, row: WorkflowRow, expected_revision: int) -> Workflow:
         """Store the next revision of a workflow.
@@ -96,7 +97,7 @@ class PostgresWorkflows:
             if saved is None:
                 found = await connection.execute(select(workflows.c.revision, workflows.c.updated_by).where(is_this))
                 raise _conflict(found.first(), expected_revision)
-            return _workflow(saved, row.definition)
+            return _workflow(saved._mapping, row.definition)  # noqa: SLF001 -- SQLAlchemy's public name
 
     async def save_problems(self, workflow: Workflow, problems: Sequence[Problem]) -> bool:
         """Store what is wrong with a workflow as it is now; False if it has been changed meanwhile."""
@@ -152,9 +153,15 @@ class PostgresWorkflows:
         self, within: frozenset[WorkspaceId], workflow_ids: Sequence[WorkflowId]
     ) -> Sequence[Workflow]:
         """List those of the workflows that are within, in any order."""
-        chosen = {"ids": list(workflow_ids), "within": list(within)}
-        async with self._database.single() as connection:
-            return await self._complete(connection, (await connection.execute(_BY_ID, chosen)).all())
+        # By the driver, since every start of a run asks this.
+        async with self._database.driver() as connection:
+            found = await connection.fetch(_BY_ID, workflow_ids, list(within))
+        rows = [{**row, "problems": orjson.loads(row["problems"])} for row in found]
+        definitions = {row["graph_id"]: self._definitions.kept(row["graph_id"]) for row in rows}
+        if None in definitions.values():
+            async with self._database.single() as connection:
+                definitions |= await self._definitions.read(connection, definitions)
+        return [_workflow(row, definition) for row in rows if (definition := definitions[row["graph_id"]]) is not None]
 
     async def page(
         self, workspace_id: WorkspaceId, chosen: WorkflowFilter, order: WorkflowOrder, page: PageRequest
@@ -195,7 +202,7 @@ class PostgresWorkflows:
 
     async def _complete(self, connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[Workflow]:
         definitions = await self._definitions.read(connection, [GraphId(row.graph_id) for row in rows])
-        return [_workflow(row, definitions[GraphId(row.graph_id)]) for row in rows]
+        return [_workflow(row._mapping, definitions[GraphId(row.graph_id)]) for row in rows]  # noqa: SLF001 -- SQLAlchemy's public name
 
 
 def _values(row: WorkflowRow, graph_id: GraphId) -> dict[str, object]:
@@ -217,20 +224,20 @@ def _problem_values(problems: Sequence[Problem]) -> dict[str, object]:
     }
 
 
-def _workflow(row: Row[Any], definition: Definition) -> Workflow:
+def _workflow(row: Mapping[Any, Any], definition: Definition) -> Workflow:
     return Workflow(
-        id=WorkflowId(row.id),
-        workspace_id=WorkspaceId(row.workspace_id),
-        slug=row.slug,
-        name=row.name,
-        description=row.description,
-        revision=row.revision,
-        graph_id=GraphId(row.graph_id),
+        id=WorkflowId(row["id"]),
+        workspace_id=WorkspaceId(row["workspace_id"]),
+        slug=row["slug"],
+        name=row["name"],
+        description=row["description"],
+        revision=row["revision"],
+        graph_id=GraphId(row["graph_id"]),
         definition=definition,
-        problems=tuple(_problem(stored) for stored in row.problems),
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        updated_by=UserId(row.updated_by) if row.updated_by else None,
+        problems=tuple(_problem(stored) for stored in row["problems"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        updated_by=UserId(row["updated_by"]) if row["updated_by"] else None,
     )
 
 

@@ -14,7 +14,7 @@ import structlog
 
 from domain.errors import AnabranchError, DatabaseUnavailable
 from domain.events import RunFailed
-from domain.ports.runs import Group
+from domain.ports.runs import FIRST_EPOCH, ClaimedRun, Group
 from domain.run import Failure
 from runtime.compiled import CompiledRun, compile_run
 from runtime.local_run import LocalRun
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from domain.events import LoggedEvent
     from domain.ids import ExecutorId, GraphId
-    from domain.ports.runs import ClaimedRun, RunCommand, RunLog, RunQueue
+    from domain.ports.runs import NewRun, RunCommand, RunLog, RunQueue
     from domain.workflow import Definition
     from runtime.attempt import NodeServices
     from runtime.registry import Registry
@@ -50,7 +50,7 @@ class EngineLimits:
 
 
 class LocalEngine:
-    """The runs of this process. `open` is its life; `submit`, `look` and `lost` are called from the event loop."""
+    """The runs of this process. `open` is its life; `start`, `look` and `lost` are called from the event loop."""
 
     def __init__(  # noqa: PLR0917 -- the composition root names them all
         self,
@@ -115,9 +115,24 @@ class LocalEngine:
 
     # ── called by others ──
 
-    async def submit(self, claimed: ClaimedRun) -> None:
-        """Begin a run that was claimed when it was inserted."""
-        await self._enter(claimed, (), is_new=True)
+    async def start(self, new: NewRun) -> None:
+        """Insert a run that is this process's from its first moment on.
+
+        Raises:
+            NotFound: the workflow is gone, or a kind is not installed.
+            DatabaseUnavailable: it may have been stored all the same; then it is taken up later.
+        """
+        compiled = await self._compile(new.graph_id)
+        claimed = ClaimedRun(new.id, new.workspace_id, new.graph_id, FIRST_EPOCH, 1, new.created_at, new.input)
+        run = self._runs[new.id] = LocalRun(claimed, compiled, self)
+        first = run.open()
+        try:
+            await self._queue.add(new, self.executor, first)
+        except BaseException:
+            run.drop()
+            self._has_orphans = True
+            raise
+        first.on_stored(first, 1)
 
     def look(self) -> None:
         """Look for commands and queued runs now instead of at the next poll."""
@@ -128,10 +143,6 @@ class LocalEngine:
         _log.error("engine.lease_lost", runs=len(self._runs))
         for run in list(self._runs.values()):
             run.drop()
-        self._has_orphans = True
-
-    def missed(self) -> None:
-        """Look for runs that are this executor's by the database alone: the answer to a claim was lost."""
         self._has_orphans = True
 
     def holds(self, run_id: UUID) -> bool:

@@ -54,6 +54,7 @@ from runtime.execute import Failed, Succeeded, execute_node, execute_pure, is_wa
 from runtime.node_ends import NodeEnds, run_end
 from runtime.run_commands import Asked
 from runtime.run_host import Host, Work
+from runtime.run_timers import RUN, RunTimers
 from runtime.run_values import RunValues
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from domain.events import LoggedEvent
-    from domain.ports.runs import ClaimedRun, RunCommand
+    from domain.ports.runs import ClaimedRun, RunCommand, RunLog
     from runtime.compiled import CompiledRun
 
 _LONGEST_TURN_S: Final = 0.005
@@ -79,12 +80,13 @@ class LocalRun:
         self.epoch = claimed.epoch
         self._compiled = compiled
         self._host = host
+        self._log = host.log
         self._state: State = begin(compiled.plan)
         self._at = claimed.created_at
         self._values = RunValues(claimed, compiled)
         self._ends = NodeEnds(self._state, self._values, self._now)
         self._works: dict[int, Work] = {}
-        self._timers: dict[int | None, asyncio.TimerHandle] = {}
+        self._timers = RunTimers()
         self._stopping: set[int] = set()
         self._unstored: set[int] = set()
         """Settled nodes whose end is still on its way to the log."""
@@ -101,6 +103,14 @@ class LocalRun:
         """Begin a run that never began to work; what was asked of it meanwhile is done before anything else."""
         asked, ids = self._asked.take(commands)
         self._advance([RunStarted(), *asked], commands=ids)
+
+    def open(self) -> Group:
+        """Begin a run that is not stored yet, and return what is to be stored with it."""
+        groups: list[Group] = []
+        self._log = cast("RunLog", groups)
+        self.start()
+        self._log = self._host.log
+        return groups[0]
 
     def recover(self, log: Sequence[LoggedEvent], commands: Sequence[RunCommand] = ()) -> None:
         """Go on from the stored log of a run whose executor is gone."""
@@ -121,7 +131,7 @@ class LocalRun:
         asked, ids = self._asked.take(commands)
         self._advance([recovered, *asked], commands=ids)
         for index, at in self._state.retrying.items():
-            self._arm(index, at)
+            self._timers.at(index, at, self._woken, index)
         self._arm_run_timeout()
 
     def obey(self, commands: Sequence[RunCommand]) -> None:
@@ -133,8 +143,7 @@ class LocalRun:
     def drop(self) -> None:
         """Throw the run's state away without another word to the log: it is somebody else's, or the process stops."""
         self._is_over = True
-        for timer in self._timers.values():
-            timer.cancel()
+        self._timers.close()
         for work in self._works.values():
             work.stream.close()
             if work.task is not None:
@@ -157,13 +166,10 @@ class LocalRun:
             events.extend(answers)
         if events:
             self._append(events, at, commands)
-        if self._is_interrupted and not self._is_over:
+        if self._is_interrupted:
             self._is_interrupted = False
-            loop.call_soon(self._go_on)
-
-    def _go_on(self) -> None:
-        if not self._is_over:
-            self._advance([])
+            if self._log is self._host.log:  # else it goes on when the run is stored
+                loop.call_soon(self._advance, list[Event]())
 
     def _answer(self, command: Command, at: datetime) -> list[Event]:
         """Return the events that answer a command, already folded; none where the answer has to be waited for."""
@@ -223,7 +229,7 @@ class LocalRun:
     # ── appending, and what begins when a group is stored ──
 
     def _append(self, events: list[Event], at: datetime, commands: tuple[UUID, ...]) -> None:
-        self._host.log.append(Group(self.id, self.epoch, at, events, self._stored, self._refused, commands))
+        self._log.append(Group(self.id, self.epoch, at, events, self._stored, self._refused, commands))
 
     def _stored(self, group: Group, _base: int) -> None:
         for event in group.events:
@@ -243,7 +249,8 @@ class LocalRun:
         if isinstance(event, NodeStarted):
             self._begin(self._compiled.plan.index[event.node_key], event.execution)
         elif isinstance(event, NodeRetrying):
-            self._arm(self._compiled.plan.index[event.node_key], event.next_attempt_at)
+            index = self._compiled.plan.index[event.node_key]
+            self._timers.at(index, event.next_attempt_at, self._woken, index)
         elif isinstance(event, RunStarted):
             self._arm_run_timeout()
 
@@ -316,7 +323,7 @@ class LocalRun:
             self._append([*deltas], self._now(), ())
         end = self._ends.succeeded(index, work.execution, outcome)
         group = Group(self.id, self.epoch, self._now(), [end], self._written, self._not_written, write=outcome.write)
-        self._host.log.append(group)
+        self._log.append(group)
 
     def _written(self, group: Group, _base: int) -> None:
         end = cast("NodeSucceeded", group.events[0])
@@ -348,9 +355,7 @@ class LocalRun:
         if work is None and index in self._state.running:
             self._stopping.add(index)  # its NodeStarted is on its way to the log: stopped as soon as it is stored
             return None
-        timer = self._timers.pop(index, None)
-        if timer is not None:
-            timer.cancel()
+        self._timers.stop(index)
         if work is None or work.task is None:
             return NodeCanceled(self._compiled.plan.nodes[index].key, None, self._state.nodes[index].execution)
         self._stopping.add(index)
@@ -358,8 +363,7 @@ class LocalRun:
             return None
         work.task.cancel()
         work.task.add_done_callback(lambda _: self._stopped(index, work))
-        loop = asyncio.get_running_loop()
-        self._timers[index] = loop.call_later(self._host.cancel_grace_s, self._abandon, index, work)
+        self._timers.after(index, self._host.cancel_grace_s, self._abandon, index, work)
         return None
 
     def _stopped(self, index: int, work: Work) -> None:
@@ -375,20 +379,14 @@ class LocalRun:
 
     # ── time ──
 
-    def _arm(self, index: int, at: datetime) -> None:
-        delay_s = max((at - datetime.now(UTC)).total_seconds(), 0.0)
-        self._timers[index] = asyncio.get_running_loop().call_later(delay_s, self._woken, index)
-
     def _woken(self, index: int) -> None:
-        self._timers.pop(index, None)
         wake(self._state, index)
         self._advance([])
 
     def _arm_run_timeout(self) -> None:
         timeout_ms, started_at = self._compiled.plan.settings.timeout_ms, self._state.started_at
         if timeout_ms is not None and started_at is not None and not self._is_over:
-            left_s = (started_at + timedelta(milliseconds=timeout_ms) - datetime.now(UTC)).total_seconds()
-            self._timers[None] = asyncio.get_running_loop().call_later(max(left_s, 0.0), self._expired)
+            self._timers.at(RUN, started_at + timedelta(milliseconds=timeout_ms), self._expired)
 
     def _expired(self) -> None:
         expire(self._state)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 from uuid_utils.compat import uuid7
@@ -12,7 +12,6 @@ from uuid_utils.compat import uuid7
 from domain.errors import (
     Conflict,
     CursorInvalid,
-    DatabaseUnavailable,
     Forbidden,
     GraphHasProblems,
     InvalidInput,
@@ -30,7 +29,6 @@ from runtime.input_schema import check_input
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
-    from datetime import datetime
     from uuid import UUID
 
     from domain.events import LoggedEvent
@@ -118,21 +116,16 @@ class RunService:
             TriggerKind.MANUAL,
             actor.user.id,
             encoded,
+            datetime.now(UTC),
             labels=tuple(labels),
         )
-        executor = self._engine.executor if self._engine.has_room else None
-        try:
-            claimed = await self._queue.add(run, executor)
-        except DatabaseUnavailable:
-            self._engine.missed()  # it may have been stored all the same
-            raise
-        if executor is None:
-            self._engine.look()
+        if self._engine.has_room:
+            await self._engine.start(run)
         else:
-            await self._engine.submit(claimed)
-            await asyncio.sleep(0)  # the log sends the run's first commit before the caller goes on
+            await self._queue.add(run)
+            self._engine.look()
         self._progress.woken([run.id])
-        return _queued(run, claimed.created_at)
+        return _queued(run)
 
     async def cancel(self, actor: Principal, run_id: RunId, reason: str | None) -> Run:
         """Ask a run to stop; asking twice is asking once.
@@ -265,7 +258,7 @@ class RunService:
                     yield run
 
 
-def _queued(run: NewRun, created_at: datetime) -> Run:
+def _queued(run: NewRun) -> Run:
     """Return a run as it is right after its insertion."""
     return Run(
         run.id,
@@ -280,7 +273,7 @@ def _queued(run: NewRun, created_at: datetime) -> Run:
         run.triggered_by,
         run.priority,
         run.labels,
-        created_at,
+        run.created_at,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from domain.json_value import Json
     from domain.ports.paging import Page, PageRequest
     from domain.run import NodePayloads, NodeRun, Run, RunQuery, RunSnapshot, TriggerKind
+
+
+FIRST_EPOCH: Final = 1
+"""The lease of an executor that claims a run when it is inserted."""
 
 
 @dataclass(slots=True, eq=False)
@@ -101,6 +105,7 @@ class NewRun:
     trigger: TriggerKind
     triggered_by: UserId | None
     input: bytes
+    created_at: datetime
     priority: int = 3
     labels: tuple[tuple[str, str], ...] = ()
     concurrency_key: str | None = None
@@ -111,8 +116,14 @@ class NewRun:
 class RunQueue(Protocol):
     """Which executor may run what."""
 
-    async def add(self, run: NewRun, executor: ExecutorId | None) -> ClaimedRun:
-        """Insert a run with its first event, claimed at once where an executor is given."""
+    async def add(self, run: NewRun, executor: ExecutorId | None = None, first: Group | None = None) -> None:
+        """Insert a run with its first event; where an executor is given, claimed and with its first group, behind seq 1.
+
+        The group is not answered: who made it does that.
+
+        Raises:
+            NotFound: the workflow is gone.
+        """
         ...
 
     async def claim(self, executor: ExecutorId, limit: int) -> Sequence[ClaimedRun]:

@@ -138,16 +138,6 @@ async def test_no_more_runs_are_claimed_than_there_is_room_for(database: Databas
         assert w.engine.run_count == 0
 
 
-async def test_a_run_handed_over_at_its_insertion_needs_no_claim(database: Database) -> None:
-    async with world(database, script(), limits=EngineLimits(poll_s=60)) as w:
-        await asyncio.sleep(0)
-        assert w.engine.has_room
-        claimed = await w.queue.add(w.new_run(await w.add(graph("a"))), w.executor)
-        await w.engine.submit(claimed)
-        async with asyncio.timeout(20):
-            check_exact(await w.ended(claimed.id), nodes=1)
-
-
 async def test_a_run_that_cannot_be_executed_here_fails_alone(database: Database) -> None:
     async with world(database, script()) as w:
         foreign = await begun(w, chain(1))
@@ -238,7 +228,7 @@ async def test_a_backoff_goes_on_with_what_is_left_of_it(database: Database) -> 
         retrying = (await logged(lost, run_id, NodeRetrying)).event
     async with world(database, script(a=fail), limits=FAST, like=lost) as heir:
         await logged(heir, run_id, RunRecovered)
-        timer = heir.engine._runs[run_id]._timers[0]
+        timer = heir.engine._runs[run_id]._timers._handles[0]
         left_s = timer.when() - asyncio.get_running_loop().time()
         assert isinstance(retrying, NodeRetrying)
         assert left_s == pytest.approx((retrying.next_attempt_at - datetime.now(UTC)).total_seconds(), abs=1)

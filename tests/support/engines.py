@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from uuid_utils.compat import uuid7
@@ -148,16 +149,21 @@ class World:
             TriggerKind.MANUAL,
             None,
             encode(given),
+            datetime.now(UTC),
             priority,
         )
 
     async def queued(self, place: tuple[GraphId, WorkflowId], given: Json = None, priority: int = 3) -> RunId:
         """Insert a run that nobody has claimed."""
-        return (await self.queue.add(self.new_run(place, given, priority), None)).id
+        run = self.new_run(place, given, priority)
+        await self.queue.add(run)
+        return run.id
 
     async def owned(self, place: tuple[GraphId, WorkflowId], given: Json = None) -> RunId:
         """Insert a run that this world's executor holds, with epoch 1; no engine runs it."""
-        return (await self.queue.add(self.new_run(place, given), self.executor)).id
+        run = self.new_run(place, given)
+        await self.queue.add(run, self.executor)
+        return run.id
 
     async def entered(self, *, expires_in_s: float = 60) -> None:
         """Enter the executor with a lease, but without its lock."""
