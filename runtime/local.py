@@ -133,6 +133,7 @@ class LocalEngine:
             self._has_orphans = True
             raise
         first.on_stored(first, 1)
+        await asyncio.sleep(0)  # the log sends what follows before the caller goes on
 
     def look(self) -> None:
         """Look for commands and queued runs now instead of at the next poll."""
