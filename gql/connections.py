@@ -16,12 +16,12 @@ from domain.ids import ConnectionId, Prefix, WorkspaceId, to_global
 from gql.absent import ABSENT, or_none
 from gql.context import Info
 from gql.enums import expose
-from gql.errors import UserError
 from gql.fields import mutation
 from gql.ids import from_id, to_id
 from gql.lookup import find_node, register_node
 from gql.nodes import Node
 from gql.paging import After, Before, Connection, Edge, First, Last, page_request
+from gql.payloads import Payload
 from runtime.connections import ConnectionDraft
 
 _WORKSPACE: Any = LazyType[Any, Any]("Workspace", "gql.identity")
@@ -274,24 +274,18 @@ class DeleteConnectionInput:
 
 
 @strawberry.type(description="What `createConnection` gives.")
-class CreateConnectionPayload:
+class CreateConnectionPayload(Payload):
     """What `createConnection` gives."""
 
     connection: ConnectionProfile | None = strawberry.field(default=None, description="The new connection.")
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
-    )
 
 
 @strawberry.type(description="What `deleteConnection` gives.")
-class DeleteConnectionPayload:
+class DeleteConnectionPayload(Payload):
     """What `deleteConnection` gives."""
 
     deleted_connection_id: strawberry.ID | None = strawberry.field(
         default=None, description="Id of the connection that is gone."
-    )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
     )
 
 
@@ -305,7 +299,7 @@ class TestConnectionInput:
 
 
 @strawberry.type(description="What `testConnection` gives.")
-class TestConnectionPayload:
+class TestConnectionPayload(Payload):
     """What `testConnection` gives."""
 
     __test__ = False
@@ -314,9 +308,6 @@ class TestConnectionPayload:
     is_working: bool | None = strawberry.field(default=None, description="Whether it answered as it should.")
     elapsed_ms: float | None = strawberry.field(default=None, description="How long it took.")
     detail: str | None = strawberry.field(default=None, description="What it said, credentials masked.")
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
-    )
 
 
 def _draft(given: CreateConnectionInput) -> ConnectionDraft:

@@ -18,7 +18,6 @@ from domain.ids import DataRowId, DataTableId, Prefix, RunId, WorkspaceId, to_gl
 from gql.absent import ABSENT, or_none
 from gql.context import Context, Info
 from gql.enums import expose
-from gql.errors import UserError
 from gql.fields import mutation, query
 from gql.filters import FilterInput, condition_of
 from gql.ids import find_id, from_id, to_id
@@ -26,6 +25,7 @@ from gql.lookup import find_node, register_node
 from gql.nodes import Node
 from gql.orders import OrderDirection
 from gql.paging import After, Before, Connection, Edge, First, Last, page_request
+from gql.payloads import Payload
 from gql.runs.types import Run, load_runs
 from runtime.data_tables import RowQuery
 
@@ -260,24 +260,18 @@ class DeleteDataTableInput:
 
 
 @strawberry.type(description="What `createDataTable` gives.")
-class CreateDataTablePayload:
+class CreateDataTablePayload(Payload):
     """What `createDataTable` gives."""
 
     data_table: DataTable | None = strawberry.field(default=None, description="The new table.")
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
-    )
 
 
 @strawberry.type(description="What `deleteDataTable` gives.")
-class DeleteDataTablePayload:
+class DeleteDataTablePayload(Payload):
     """What `deleteDataTable` gives."""
 
     deleted_data_table_id: strawberry.ID | None = strawberry.field(
         default=None, description="Id of the table that is gone."
-    )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
     )
 
 

@@ -18,12 +18,12 @@ from gql.connections import ConnectionsOfWorkspace
 from gql.context import Context, Info
 from gql.data_tables import DataTablesOfWorkspace
 from gql.enums import expose
-from gql.errors import UserError
 from gql.fields import mutation, query
 from gql.ids import find_id, to_id
 from gql.lookup import register_node
 from gql.nodes import Node
 from gql.paging import After, Before, Connection, Edge, First, Last, page_request
+from gql.payloads import Payload
 from gql.runs.fields import RunsOfWorkspace
 from gql.secrets import SecretsOfWorkspace
 from gql.users import User
@@ -185,7 +185,7 @@ class ChangePasswordInput:
 
 
 @strawberry.type
-class SessionPayload:
+class SessionPayload(Payload):
     """What the three ways to tokens give; each has a type of its own in the schema."""
 
     viewer: Viewer | None = strawberry.field(default=None, description="Who is signed in now; null after an error.")
@@ -195,9 +195,6 @@ class SessionPayload:
     )
     refresh_token: str | None = strawberry.field(default=None, description="Good for one `refreshSession`.")
     expires_at: datetime | None = strawberry.field(default=None, description="When the access token stops working.")
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
-    )
 
 
 @strawberry.type(description="What `signUp` gives.")
@@ -216,29 +213,23 @@ class RefreshSessionPayload(SessionPayload):
 
 
 @strawberry.type(description="What `signOut` gives.")
-class SignOutPayload:
+class SignOutPayload(Payload):
     """What `signOut` gives."""
 
     ended_session_count: int | None = strawberry.field(default=None, description="How many sessions ended.")
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
-    )
 
 
 @strawberry.type(description="What `changePassword` gives.")
-class ChangePasswordPayload:
+class ChangePasswordPayload(Payload):
     """What `changePassword` gives."""
 
     user: User | None = strawberry.field(default=None, description="The caller.")
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
-    )
 
 
-Payload = TypeVar("Payload", bound=SessionPayload)
+Begun = TypeVar("Begun", bound=SessionPayload)
 
 
-def _begun(info: Info, payload: type[Payload], signed_in: SignedIn) -> Payload:
+def _begun(info: Info, payload: type[Begun], signed_in: SignedIn) -> Begun:
     """Give the tokens to the client, and let the rest of the operation be the one who signed in."""
     info.context.maybe_principal = signed_in.principal
     if info.context.cookies is not None:

@@ -15,12 +15,12 @@ from domain.identity import Permission
 from domain.ids import Prefix, SecretId, WorkspaceId, to_global
 from gql.absent import ABSENT, or_none
 from gql.context import Info
-from gql.errors import UserError
 from gql.fields import mutation
 from gql.ids import from_id, to_id
 from gql.lookup import find_node, register_node
 from gql.nodes import Node
 from gql.paging import After, Before, Connection, Edge, First, Last, page_request
+from gql.payloads import Payload
 from runtime.secrets import SecretChange
 
 _WORKSPACE: Any = LazyType[Any, Any]("Workspace", "gql.identity")
@@ -127,34 +127,25 @@ class DeleteSecretInput:
 
 
 @strawberry.type(description="What `createSecret` gives.")
-class CreateSecretPayload:
+class CreateSecretPayload(Payload):
     """What `createSecret` gives."""
 
     secret: Secret | None = strawberry.field(default=None, description="The new secret.")
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
-    )
 
 
 @strawberry.type(description="What `updateSecret` gives.")
-class UpdateSecretPayload:
+class UpdateSecretPayload(Payload):
     """What `updateSecret` gives."""
 
     secret: Secret | None = strawberry.field(default=None, description="The secret.")
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
-    )
 
 
 @strawberry.type(description="What `deleteSecret` gives.")
-class DeleteSecretPayload:
+class DeleteSecretPayload(Payload):
     """What `deleteSecret` gives."""
 
     deleted_secret_id: strawberry.ID | None = strawberry.field(
         default=None, description="Id of the secret that is gone."
-    )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
     )
 
 

@@ -18,13 +18,13 @@ from domain.ids import Prefix, WorkflowId, WorkspaceId, to_global
 from domain.ports.paging import PageRequest
 from gql.absent import ABSENT
 from gql.context import Context, Info
-from gql.errors import UserError
 from gql.fields import mutation, query
 from gql.graphs import Graph, GraphInput, plain_lists
 from gql.ids import find_id, from_id, to_id
 from gql.lookup import find_node, register_node
 from gql.nodes import Node
 from gql.paging import After, Before, Connection, Edge, First, Last, page_request
+from gql.payloads import Payload
 from gql.problems import GraphProblem
 from gql.users import User, load_users
 from gql.workflow_inputs import (
@@ -144,36 +144,27 @@ register_node(Prefix.WORKFLOW, _find)
 
 
 @strawberry.type(description="What `createWorkflow` gives.")
-class CreateWorkflowPayload:
+class CreateWorkflowPayload(Payload):
     """What `createWorkflow` gives."""
 
     workflow: Workflow | None = strawberry.field(default=None, description="The new workflow.")
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
-    )
 
 
 @strawberry.type(description="What `updateWorkflow` gives.")
-class UpdateWorkflowPayload:
+class UpdateWorkflowPayload(Payload):
     """What `updateWorkflow` gives."""
 
     workflow: Workflow | None = strawberry.field(
         default=None, description="The workflow with its new revision and problems."
     )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
-    )
 
 
 @strawberry.type(description="What `deleteWorkflow` gives.")
-class DeleteWorkflowPayload:
+class DeleteWorkflowPayload(Payload):
     """What `deleteWorkflow` gives."""
 
     deleted_workflow_id: strawberry.ID | None = strawberry.field(
         default=None, description="Id of the workflow that is gone."
-    )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
     )
 
 

@@ -23,10 +23,10 @@ from gql.collections.inputs import (
 )
 from gql.collections.types import Chunk, Collection, Document
 from gql.context import Info
-from gql.errors import UserError
 from gql.fields import mutation, query, subscription
 from gql.filters import condition_of
 from gql.ids import find_id, from_id, to_id
+from gql.payloads import Payload
 
 
 @strawberry.type(description="One match of a search.")
@@ -60,60 +60,45 @@ class SearchResult:
 
 
 @strawberry.type(description="What `createCollection` gives.")
-class CreateCollectionPayload:
+class CreateCollectionPayload(Payload):
     """What `createCollection` gives."""
 
     collection: Collection | None = strawberry.field(default=None, description="The new collection.")
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
-    )
 
 
 @strawberry.type(description="What `deleteCollection` gives.")
-class DeleteCollectionPayload:
+class DeleteCollectionPayload(Payload):
     """What `deleteCollection` gives."""
 
     deleted_collection_id: strawberry.ID | None = strawberry.field(
         default=None, description="Id of the collection that is gone."
     )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
-    )
 
 
 @strawberry.type(description="What `upsertDocuments` gives.")
-class UpsertDocumentsPayload:
+class UpsertDocumentsPayload(Payload):
     """What `upsertDocuments` gives."""
 
     documents: list[Document] | None = strawberry.field(
         default=None, description="The documents in the order given, 1,000 at most; all or none are written."
     )
     collection: Collection | None = strawberry.field(default=None, description="The collection.")
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
-    )
 
 
 @strawberry.type(description="What `deleteDocuments` gives.")
-class DeleteDocumentsPayload:
+class DeleteDocumentsPayload(Payload):
     """What `deleteDocuments` gives."""
 
     deleted_count: int | None = strawberry.field(default=None, description="How many are gone.")
     collection: Collection | None = strawberry.field(default=None, description="The collection.")
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
-    )
 
 
 @strawberry.type(description="What `rebuildCollection` gives.")
-class RebuildCollectionPayload:
+class RebuildCollectionPayload(Payload):
     """What `rebuildCollection` gives."""
 
     collection: Collection | None = strawberry.field(
         default=None, description="The collection; `stats.isRebuilding` tells when it is done."
-    )
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
     )
 
 

@@ -16,10 +16,10 @@ from domain.json_value import Json
 from domain.run import RunQuery, RunStatus
 from gql.absent import ABSENT, or_none
 from gql.context import Info
-from gql.errors import UserError
 from gql.fields import mutation, query, subscription
 from gql.ids import find_id, from_id
 from gql.paging import After, Before, First, Last, page_request
+from gql.payloads import Payload
 from gql.runs.events import RunEvent, event_of
 from gql.runs.types import Run, RunConnection
 
@@ -65,23 +65,17 @@ class CancelRunInput:
 
 
 @strawberry.type(description="What `startRun` gives.")
-class StartRunPayload:
+class StartRunPayload(Payload):
     """What `startRun` gives."""
 
     run: Run | None = strawberry.field(default=None, description="The run.")
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
-    )
 
 
 @strawberry.type(description="What `cancelRun` gives.")
-class CancelRunPayload:
+class CancelRunPayload(Payload):
     """What `cancelRun` gives."""
 
     run: Run | None = strawberry.field(default=None, description="The run.")
-    user_errors: list[UserError] = strawberry.field(
-        default_factory=list[UserError], description="What went wrong, at most 100; empty after success."
-    )
 
 
 @strawberry.type
