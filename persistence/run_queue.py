@@ -54,6 +54,17 @@ WITH waiting AS MATERIALIZED (
 UPDATE runs r SET executor_id = :executor, lease_epoch = r.lease_epoch + 1 FROM chosen c WHERE r.id = c.id {_CLAIMED}
 """  # noqa: S608 -- a constant
 
+# Runs of which something is wanted although nobody has room for them, such as their end.
+_CLAIM_COMMANDED: Final = f"""
+WITH chosen AS (
+  SELECT r.id FROM runs r
+   WHERE r.status = 'QUEUED' AND r.executor_id IS NULL
+     AND EXISTS (SELECT 1 FROM run_commands c WHERE c.run_id = r.id AND c.applied_at IS NULL)
+   ORDER BY r.id LIMIT :limit FOR UPDATE OF r SKIP LOCKED
+)
+UPDATE runs r SET executor_id = :executor, lease_epoch = r.lease_epoch + 1 FROM chosen c WHERE r.id = c.id {_CLAIMED}
+"""  # noqa: S608 -- a constant
+
 _TAKE_OVER: Final = f"""
 WITH chosen AS (
   SELECT id FROM runs
@@ -99,6 +110,10 @@ class PostgresRunQueue:
     async def claim(self, executor: ExecutorId, limit: int) -> Sequence[ClaimedRun]:
         """Take queued runs that nobody holds: by priority, fair between workspaces, oldest first."""
         return await self._claimed(_CLAIM, {"executor": executor, "limit": limit})
+
+    async def claim_commanded(self, executor: ExecutorId, limit: int) -> Sequence[ClaimedRun]:
+        """Take queued runs that nobody holds and that have a command waiting, oldest first."""
+        return await self._claimed(_CLAIM_COMMANDED, {"executor": executor, "limit": limit})
 
     async def take_over(
         self, executor: ExecutorId, dead: ExecutorId, limit: int, held: Sequence[UUID] = ()

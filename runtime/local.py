@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from runtime.registry import Registry
 
 _MAX_COMPILED: Final = 500
+_MAX_COMMANDED: Final = 100
 _RESTART_GRACE_S: Final = 5.0
 """After a restart of PostgreSQL every executor has this long to take its lock again."""
 
@@ -253,6 +254,10 @@ class LocalEngine:
     async def _claim(self) -> None:
         if self._room:
             await self._enter_all(await self._queue.claim(self.executor, self._room), is_new=True)
+        else:
+            # Whoever cancels a run that waits need not wait for room: it only ends.
+            commanded = await self._queue.claim_commanded(self.executor, _MAX_COMMANDED)
+            await self._enter_all(commanded, is_new=True)
 
     async def _adopt(self) -> None:
         """Take up runs that are this executor's by the database but not in its memory."""

@@ -130,6 +130,10 @@ class RunQueue(Protocol):
         """Take queued runs that nobody holds: by priority, fair between workspaces, oldest first."""
         ...
 
+    async def claim_commanded(self, executor: ExecutorId, limit: int) -> Sequence[ClaimedRun]:
+        """Take queued runs that nobody holds and that have a command waiting, oldest first."""
+        ...
+
     async def take_over(
         self, executor: ExecutorId, dead: ExecutorId, limit: int, held: Sequence[UUID] = ()
     ) -> Sequence[ClaimedRun]:

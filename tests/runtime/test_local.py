@@ -138,6 +138,22 @@ async def test_no_more_runs_are_claimed_than_there_is_room_for(database: Databas
         assert w.engine.run_count == 0
 
 
+async def test_a_run_that_waits_for_room_is_cancelled_without_waiting_for_it(database: Database) -> None:
+    gate = Gate()
+    async with world(database, script(a=gate), limits=EngineLimits(max_concurrent_runs=1, poll_s=0.02)) as w:
+        place = await w.add(graph("a"))
+        first = await w.queued(place)
+        w.engine.look()
+        await gate.reached.wait()
+        second = await w.queued(place)
+        await w.cancel(second)
+        async with asyncio.timeout(20):
+            assert names(await w.ended(second)) == ["RunQueued", "RunStarted", "RunCancelRequested", "RunCanceled"]
+        gate.opened.set()
+        check_exact(await w.ended(first), nodes=1)
+        assert gate.count == 1
+
+
 async def test_a_run_that_cannot_be_executed_here_fails_alone(database: Database) -> None:
     async with world(database, script()) as w:
         foreign = await begun(w, chain(1))
