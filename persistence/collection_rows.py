@@ -73,7 +73,7 @@ def to_target(row: Any) -> Collection:
         rebuild["dimension"],
         VectorMetric(row.metric),
         to_chunking(rebuild["chunking"]),
-        row.generation + 1,
+        rebuild["generation"],
         is_rebuilding=True,
         created_at=row.created_at,
         updated_at=row.updated_at,

@@ -219,7 +219,7 @@ class PostgresCollections(DocumentReader):
 
         Raises:
             NotFound: the collection is gone.
-            Conflict: it is being rebuilt already.
+            Conflict: it is being rebuilt already, and that has not failed so far.
         """
         return await rebuilds.begin_rebuild(self._database, collection, embedder, dimension, chunking)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import orjson
-from sqlalchemy import ColumnElement, Text, and_, case, cast, false, func, literal, not_, or_, select, true
+from sqlalchemy import ColumnElement, Text, and_, any_, case, cast, false, func, literal, not_, or_, select, true
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from domain.filters import AllOf, AnyOf, Comparison, Not, Operator
@@ -28,6 +28,9 @@ def where(condition: Condition, column: ColumnElement[Any]) -> ColumnElement[boo
             return or_(false(), *(where(one, column) for one in conditions))
         case Not(inner):
             return not_(where(inner, column))
+        case Comparison(path, Operator.EQ, value) if not any(map(_is_place, path)):
+            # Implied by the comparison, never null, and outside of `coalesce`: there an index serves it.
+            return and_(column.op("@>")(_nested(path, value)), func.coalesce(_comparison(condition, column), False))
         case Comparison():
             return func.coalesce(_comparison(condition, column), False)
         case _:
@@ -38,13 +41,14 @@ def _comparison(one: Comparison, column: ColumnElement[Any]) -> ColumnElement[bo
     found = column.op("#>", return_type=JSONB())(_path(one.path))
     match one.operator:
         case Operator.EQ:
-            # The containment is implied; an index serves it.
-            return and_(column.op("@>")(_nested(one.path, one.value)), found == _json(one.value))
+            return found == _json(one.value)
         case Operator.NE:
             return found.is_distinct_from(_json(one.value))
         case Operator.IN:
             values = one.value if isinstance(one.value, list) else []
-            return or_(false(), *(found == _json(value) for value in values))
+            # One parameter: a statement takes no more than 32,767.
+            packed = literal([orjson.dumps(value).decode() for value in values], ARRAY(Text))
+            return found == any_(cast(packed, ARRAY(JSONB)))
         case Operator.EXISTS:
             exists = func.coalesce(found != _json(None), False)
             return exists if one.value else not_(exists)
@@ -70,6 +74,11 @@ def _contains(one: Comparison, found: ColumnElement[Any], column: ColumnElement[
 
 def _path(path: Sequence[str]) -> ColumnElement[Any]:
     return cast(literal(list(path), ARRAY(Text)), ARRAY(Text))
+
+
+def _is_place(step: str) -> bool:
+    """Whether a step may lead into a list, where it is a place and no name."""
+    return step.strip().lstrip("+-").isdecimal()
 
 
 def _json(value: Json) -> ColumnElement[Any]:

@@ -67,8 +67,11 @@ async def begin_rebuild(
     wanted = {"embedder": from_embedder(embedder), "dimension": dimension, "chunking": from_chunking(chunking)}
     async with database.connection() as connection:
         held = await hold(connection, collection)
-        if held.rebuild is not None:
+        if held.rebuild is not None and "fault" not in held.rebuild:
             raise Conflict(f"The collection {collection.name} is being rebuilt already.")
+        # Behind the one that failed: what that has written is of a generation that never takes its place.
+        generation = (held if held.rebuild is None else to_target(held)).generation + 1
+        wanted["generation"] = generation
         statement = update(collections).where(collections.c.id == collection.id)
         begun = statement.values(rebuild=wanted, updated_at=func.now()).returning(*collections.c)
         row = (await connection.execute(begun)).one()
@@ -147,7 +150,7 @@ class PostgresRebuild:
         Raises:
             InvalidInput: vectors of another length, or not finite.
             NotFound: the collection is gone.
-            Conflict: the rebuild is finished already.
+            Conflict: the rebuild is finished already, or another took its place.
             DatabaseUnavailable: the rebuild is lost with its connection.
         """
         target = self._held_target()
@@ -155,24 +158,36 @@ class PostgresRebuild:
             if pieces:
                 check_vectors(vectors, target.dimension, ["documents", str(place)], count=len(pieces))
         async with self._database.connection() as connection:
-            held = await _begun(connection, self._collection)
+            held = await self._still_begun(connection)
             pending = await self._still_pending(connection, [document for document, _, _ in documents])
             cut = [(document.id, pieces, vectors) for document, pieces, vectors in documents if document.id in pending]
             added = await add_chunks(connection, target.id, target.generation, held.last_seq, cut)
             await connection.execute(_CUT, {"ids": list(pending), "generation": target.generation})
             await _move(connection, target.id, held.last_seq + added)
 
+    async def note_fault(self, code: str) -> None:
+        """Note that the rebuild failed: from now on another may take its place.
+
+        Raises:
+            NotFound: the collection is gone.
+            Conflict: the rebuild is finished already, or another took its place.
+        """
+        async with self._database.connection() as connection:
+            held = await self._still_begun(connection)
+            statement = update(collections).where(collections.c.id == self.target.id)
+            await connection.execute(statement.values(rebuild={**held.rebuild, "fault": code}))
+
     async def finish(self) -> bool:
         """Let the new generation take the old one's place, in one transaction; False while something is pending.
 
         Raises:
             NotFound: the collection is gone.
-            Conflict: the rebuild is finished already.
+            Conflict: the rebuild is finished already, or another took its place.
             DatabaseUnavailable: the rebuild is lost with its connection.
         """
         target = self._held_target()
         async with self._database.connection() as connection:
-            held = await _begun(connection, self._collection)
+            held = await self._still_begun(connection)
             is_pending = select(documents.c.id).where(
                 documents.c.collection_id == target.id, documents.c.generation < target.generation
             )
@@ -198,6 +213,12 @@ class PostgresRebuild:
             await advance(connection, target.id, held.last_seq + 1)
         await drop_old_generations(self._database)
         return True
+
+    async def _still_begun(self, connection: AsyncConnection) -> Row[Any]:
+        held = await _begun(connection, self._collection)
+        if to_target(held).generation != self.target.generation:
+            raise Conflict(f"Another rebuild of the collection {self._collection.name} took this one's place.")
+        return held
 
     def _held_target(self) -> Collection:
         if self._connection is None or self._connection.is_closed():

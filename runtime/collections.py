@@ -135,7 +135,7 @@ class CollectionService:
         Raises:
             NotFound: no such collection.
             Forbidden: the caller may see it only.
-            Conflict: it is being rebuilt already.
+            Conflict: it is being rebuilt already, and that has not failed so far.
             InvalidInput: embedder or chunking are not acceptable.
             UpstreamFailed, RateLimited: the embedder gives no vector.
         """
@@ -144,7 +144,7 @@ class CollectionService:
         choice = embedder or EmbedderChoice(collection.embedder.connection, collection.embedder.model)
         spec, dimension = await self._probe(collection.workspace_id, choice)
         begun = await self._collections.begin_rebuild(collection, spec, dimension, cut)
-        self._rebuilder.wake()
+        self._rebuilder.wake(begun.id)
         return begun
 
     # ── reading ──

@@ -38,8 +38,9 @@ class Rebuilder:
         self._pauses: dict[CollectionId, tuple[float, float]] = {}
         """When a rebuild that failed is tried again, and how long that pause is."""
 
-    def wake(self) -> None:
-        """Look for rebuilds now instead of at the next poll."""
+    def wake(self, collection_id: CollectionId) -> None:
+        """Look for rebuilds now instead of at the next poll; that of this collection has just begun."""
+        self._pauses.pop(collection_id, None)
         self._wake.set()
 
     async def run(self) -> None:
@@ -54,7 +55,7 @@ class Rebuilder:
                         await self._attempt(collection)
             except DatabaseUnavailable:
                 pass
-            except Exception:  # noqa: BLE001 -- whatever one rebuild meets, it stays begun and is tried again
+            except Exception:  # noqa: BLE001 -- rebuilds stay begun, and are looked for again
                 _log.exception("rebuild.failed")
             try:
                 async with asyncio.timeout(self._poll_s):
@@ -67,11 +68,11 @@ class Rebuilder:
             async with self._collections.rebuild(collection) as work:
                 await self._finish(work)
         except (Conflict, NotFound):
-            return  # another process has it, or the collection is gone
+            return  # another process has it, another rebuild took its place, or the collection is gone
+        except DatabaseUnavailable:
+            raise
         except NodeFault as fault:
-            pause_s = min(self._pauses.get(collection.id, (0.0, _FIRST_PAUSE_S / 2))[1] * 2, _LONGEST_PAUSE_S)
-            pause_s = max(pause_s, fault.retry_after_s or 0.0)
-            self._pauses[collection.id] = (time.monotonic() + pause_s, pause_s)
+            pause_s = self._pause(collection.id, fault.retry_after_s or 0.0)
             _log.warning(
                 "rebuild.postponed",
                 collection=str(collection.id),
@@ -79,11 +80,27 @@ class Rebuilder:
                 reason=fault.message,
                 again_s=pause_s,
             )
+        except Exception:  # noqa: BLE001 -- whatever one rebuild meets, the others go on
+            _log.exception("rebuild.failed", collection=str(collection.id), again_s=self._pause(collection.id, 0.0))
         else:
             self._pauses.pop(collection.id, None)
             _log.info("rebuild.finished", collection=str(collection.id))
 
+    def _pause(self, collection_id: CollectionId, least_s: float) -> float:
+        """Have a rebuild wait, longer each time; return how long."""
+        _, last_s = self._pauses.get(collection_id, (0.0, _FIRST_PAUSE_S / 2))
+        pause_s = max(min(last_s * 2, _LONGEST_PAUSE_S), least_s)
+        self._pauses[collection_id] = (time.monotonic() + pause_s, pause_s)
+        return pause_s
+
     async def _finish(self, work: RebuildWork) -> None:
+        try:
+            await self._fill(work)
+        except NodeFault as fault:
+            await work.note_fault(fault.code)
+            raise
+
+    async def _fill(self, work: RebuildWork) -> None:
         """Embed what the new generation lacks until it can take the old one's place."""
         target = work.target
         embedder = await self._embedders.find(target.workspace_id, target.embedder)

@@ -185,7 +185,7 @@ class Collections(Protocol):
         """Note durably that the collection is to be built anew; searches go on in the old generation.
 
         Raises:
-            Conflict: it is being rebuilt already.
+            Conflict: it is being rebuilt already, and that has not failed so far.
         """
         ...
 
@@ -236,6 +236,10 @@ class RebuildWork(Protocol):
 
     async def save(self, documents: Sequence[tuple[Document, Sequence[str], Vectors]]) -> None:
         """Write the chunks of documents in the new generation; a document that changed meanwhile is pending again."""
+        ...
+
+    async def note_fault(self, code: str) -> None:
+        """Note that the rebuild failed: it is tried again, but from now on another may take its place."""
         ...
 
     async def finish(self) -> bool:

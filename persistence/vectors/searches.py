@@ -10,7 +10,7 @@ from sqlalchemy import func, literal_column, select
 
 from domain.collections import Chunk, Document, Match
 from domain.errors import Conflict
-from domain.ids import ChunkId, CollectionId, DocumentId
+from domain.ids import ChunkId, DocumentId
 from persistence.filters import where
 from persistence.tables import chunks, documents
 from persistence.vectors.checks import check_vectors
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from domain.collections import Collection
     from domain.filters import Condition
+    from domain.ids import CollectionId
     from persistence.database import Database
     from persistence.vectors.faiss_index import Floats, Seqs
     from persistence.vectors.live_indexes import LiveIndexes
@@ -35,11 +36,15 @@ if TYPE_CHECKING:
 _ATTEMPTS: Final = 10
 """How often a search begins anew since something that it found was removed meanwhile."""
 
+# What costs most is bytes: a document comes with its first chunk only, and a chunk not at all that is the whole of it.
+# The chunks of a document have seqs that follow each other.
 _FOUND: Final = """
-SELECT c.seq, c.id, c.document_id, c.position, c.text,
-       d.collection_id, d.external_id, d.text, d.metadata::text, d.created_at, d.updated_at
+SELECT c.seq, c.id, c.document_id, c.position, NULLIF(c.text, d.text), lag(d.id) OVER found IS NOT DISTINCT FROM d.id,
+       d.external_id, CASE WHEN lag(d.id) OVER found IS DISTINCT FROM d.id THEN d.text END,
+       CASE WHEN lag(d.id) OVER found IS DISTINCT FROM d.id THEN d.metadata::text END, d.created_at, d.updated_at
   FROM chunks c JOIN documents d ON d.id = c.document_id
  WHERE c.collection_id = $1 AND c.generation = $2 AND c.seq = ANY($3::bigint[])
+WINDOW found AS (ORDER BY c.seq) ORDER BY c.seq
 """
 
 
@@ -95,17 +100,21 @@ class Searches:
             return {}
         async with self._database.driver() as connection:
             rows = await connection.fetch(_FOUND, collection.id, origin.generation, wanted)
-        return {row[0]: _found(row) for row in rows}
+        return _read(collection.id, rows)
 
 
-def _found(row: asyncpg.Record) -> tuple[Chunk, Document]:
-    """Return what a row of `_FOUND` holds."""
-    _, chunk_id, document_id, position, text, collection_id, external_id, whole, metadata, created, updated = row
-    chunk = Chunk(ChunkId(chunk_id), DocumentId(document_id), position, text)
-    document = Document(
-        chunk.document_id, CollectionId(collection_id), external_id, whole, orjson.loads(metadata), created, updated
-    )
-    return chunk, document
+def _read(collection_id: CollectionId, rows: Sequence[asyncpg.Record]) -> Rows:
+    """Return what the rows of `_FOUND` hold; chunks of one document share it."""
+    found: dict[int, tuple[Chunk, Document]] = {}
+    document: Document | None = None
+    for seq, chunk_id, document_id, position, text, is_same, external_id, whole, metadata, created, updated in rows:
+        if document is None or not is_same:
+            document = Document(
+                DocumentId(document_id), collection_id, external_id, whole, orjson.loads(metadata), created, updated
+            )
+        chunk = Chunk(ChunkId(chunk_id), document.id, position, document.text if text is None else text)
+        found[seq] = (chunk, document)
+    return found
 
 
 def _check_same(collection: Collection, origin: Origin, queries: Floats) -> None:

@@ -265,6 +265,21 @@ async def test_the_nearest_chunks_come_first_with_their_scores(
         assert len(few) == 4
 
 
+async def test_a_document_comes_once_with_all_of_its_chunks_that_are_found(
+    store: PostgresCollections, tales: Collection
+) -> None:
+    whole = PreparedDocument(NewDocument("whole", "alone", {"n": 2}), ["alone"], TWO.reshape(1, -1))
+    saved = await store.save_documents(tales, [prepared("a", ONE, TWO, ONE), whole, prepared("b", TWO, ONE)])
+    [found] = await store.search(tales, ONE.reshape(1, -1), 10)
+    texts: dict[str | None, list[str]] = {document.external_id: [] for document in saved}
+    for match in sorted(found, key=lambda match: match.chunk.position):
+        texts[match.document.external_id].append(match.chunk.text)
+        assert match.chunk.document_id == match.document.id
+        assert match.document in saved
+    assert texts == {"a": ["a 0", "a 1", "a 2"], "whole": ["alone"], "b": ["b 0", "b 1"]}
+    assert len({id(match.document) for match in found}) == 3
+
+
 async def test_what_has_no_direction_is_found_too(store: PostgresCollections, tales: Collection) -> None:
     await store.save_documents(tales, [prepared("zero", np.zeros(DIMENSION, np.float32)), prepared("one", ONE)])
     [matches] = await store.search(tales, ONE.reshape(1, -1), 5)

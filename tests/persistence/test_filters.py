@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
-from sqlalchemy import Text, cast, column, func, literal, select
+from sqlalchemy import Text, cast, column, func, literal, select, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 
 from domain.filters import read_filter
 from persistence.filters import where
+from persistence.tables import documents
 
 if TYPE_CHECKING:
     from domain.json_value import Json
@@ -24,7 +26,7 @@ ROWS: list[Json] = [
     },
     {"lang": "de", "year": "2020", "tags": "abc", "none": None, "flag": True},
     {"lang": None, "year": 3, "tags": [["a"], 1, {"k": 1}], "flag": False, "quote'\"": "; DROP TABLE users --"},
-    {},
+    {"2": 2},
     {"lang": "en", "year": 10**15, "source": [1], "at": "2026-06-01T00:00:00Z"},
 ]
 
@@ -51,6 +53,12 @@ CASES: list[tuple[Json, list[int]]] = [
     ({"path": "tags", "contains": "b"}, [0, 1]),
     ({"path": "tags", "eq": ["a", "b"]}, [0]),
     ({"path": "tags", "eq": ["b", "a"]}, []),
+    ({"path": "tags.0", "eq": "a"}, [0]),
+    ({"path": "tags.-1", "eq": "b"}, [0]),
+    ({"path": "tags.0", "in": ["a", "b"]}, [0]),
+    ({"path": "tags.0", "ne": "a"}, [1, 2, 3, 4]),
+    ({"path": "2", "eq": 2}, [3]),
+    ({"or": [{"path": "year", "in": list(range(1_000))}] * 40}, [2]),
     ({"path": "flag", "eq": False}, [2]),
     ({"path": "quote'\"", "eq": "; DROP TABLE users --"}, [2]),
     ({"not": {"path": "lang", "eq": "en"}}, [1, 2, 3]),
@@ -64,7 +72,7 @@ CASES: list[tuple[Json, list[int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("raw", "expected"), CASES, ids=[orjson.dumps(raw).decode() for raw, _ in CASES])
+@pytest.mark.parametrize(("raw", "expected"), CASES, ids=[orjson.dumps(raw).decode()[:80] for raw, _ in CASES])
 async def test_a_condition_picks_exactly_the_rows_it_describes(
     database: Database, raw: Json, expected: list[int]
 ) -> None:
@@ -74,3 +82,13 @@ async def test_a_condition_picks_exactly_the_rows_it_describes(
     async with database.connection() as connection:
         found = (await connection.execute(statement)).scalars().all()
     assert [place - 1 for place in found] == expected
+
+
+async def test_an_index_serves_what_is_compared_for_equality(database: Database) -> None:
+    condition = read_filter({"and": [{"path": "source.name", "eq": "x"}, {"path": "year", "gt": 3}]})
+    statement = select(documents.c.id).where(where(condition, documents.c.metadata))
+    asked = statement.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+    async with database.connection() as connection:
+        await connection.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = (await connection.exec_driver_sql(f"EXPLAIN {asked}")).scalars().all()
+    assert any("documents_metadata_idx" in line for line in plan), "\n".join(plan)

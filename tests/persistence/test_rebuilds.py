@@ -142,6 +142,31 @@ async def test_one_process_at_a_time_rebuilds_and_another_goes_on_where_it_stopp
         await AsyncExitStack().enter_async_context(store.rebuild(begun))
 
 
+async def test_a_rebuild_that_failed_is_replaced_and_what_it_wrote_goes(
+    database: Database, store: PostgresCollections, tales: Collection
+) -> None:
+    begun = await store.begin_rebuild(tales, EmbedderSpec(None, "gone"), DIMENSION, SHORT)
+    async with store.rebuild(begun) as stale:
+        [first, second] = await stale.pending(2)
+        await stale.save([(first, ["a"], ONE.reshape(1, -1))])
+        await stale.note_fault("MODEL_REFUSED")
+        await stale.save([(second, ["b"], ONE.reshape(1, -1))])
+        again = await store.begin_rebuild(tales, NEW, NEW_DIMENSION, SHORT)
+        for late in (stale.save([(first, ["c"], ONE.reshape(1, -1))]), stale.finish(), stale.note_fault("LATE")):
+            with pytest.raises(Conflict, match="took this one's place"):
+                await late
+    with pytest.raises(Conflict, match="already"):
+        await store.begin_rebuild(tales, NEW, NEW_DIMENSION, SHORT)
+    async with store.rebuild(again) as work:
+        await work.save([cut_anew(document) for document in await work.pending(10)])
+        assert await work.finish()
+        new = work.target
+    assert [
+        (one.embedder, one.generation) for one in await store.list_by_id(frozenset({tales.workspace_id}), [tales.id])
+    ] == [(NEW, new.generation)]
+    assert await chunks_by_generation(database) == {new.generation: 12}
+
+
 async def test_vectors_of_another_length_are_refused_in_a_rebuild(
     database: Database, store: PostgresCollections, tales: Collection
 ) -> None:

@@ -79,6 +79,28 @@ async def test_searches_go_on_in_the_old_index_while_the_new_one_cannot_be_made(
         assert await library.keys(made, "Something new.", 1) == ["new"]
 
 
+async def test_a_rebuild_whose_embedder_is_gone_gives_way_to_another(database_url: str, data_dir: Path) -> None:
+    async with openai_endpoint() as endpoint, open_library(database_url, data_dir, endpoint.allowed) as library:
+        made = await library.make(embedder=await library.connect(endpoint.base_url))
+        await library.fill(made)
+        probe = Answer(body=vectors([vector_of("probe", 8)]))
+        endpoint.script(probe, refusal(404, "gone"))
+        service, asked = library.services.collections, len(endpoint.requests)
+        await service.rebuild(library.owner, made.id, await library.connect(endpoint.base_url, "other"))
+        await endpoint.received(asked + 2)
+        third = await library.connect(endpoint.base_url, "third")
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    await service.rebuild(library.owner, made.id, third)
+                except Conflict:
+                    continue
+                break
+        done = await until_rebuilt(library, made)
+        assert done.embedder.connection == "third"
+        assert await library.keys(done, "A kitten sleeps in the sun.", 1) == ["cat"]
+
+
 async def test_a_rebuild_that_a_process_left_is_taken_up_by_the_next(database_url: str, data_dir: Path) -> None:
     async with openai_endpoint() as endpoint:
         async with open_library(database_url, data_dir, endpoint.allowed) as library:
