@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from domain.errors import AnabranchError, DatabaseUnavailable
+from domain.errors import AnabranchError, DatabaseUnavailable, NotFound
 from domain.events import RunFailed
 from domain.ports.runs import FIRST_EPOCH, ClaimedRun, Group
 from domain.run import Failure
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _MAX_COMPILED: Final = 500
 _MAX_COMMANDED: Final = 100
+_LATEST_ORPHAN_S: Final = 120.0
+"""How long orphans are looked for: a statement without an answer may commit, and a lock may hide a run, that much later."""
 _RESTART_GRACE_S: Final = 5.0
 """After a restart of PostgreSQL every executor has this long to take its lock again."""
 
@@ -78,7 +80,10 @@ class LocalEngine:
         self._look = asyncio.Event()
         self._suspects: dict[ExecutorId, float] = {}
         self._is_open = False
-        self._has_orphans = False
+        self._orphans_until = float("-inf")
+        self._is_settled = asyncio.Event()
+        """Cleared while orphans are looked for: a run that begins here in that moment would be taken for one."""
+        self._is_settled.set()
 
     @property
     def has_room(self) -> bool:
@@ -117,21 +122,27 @@ class LocalEngine:
     # ── called by others ──
 
     async def start(self, new: NewRun) -> None:
-        """Insert a run that is this process's from its first moment on.
+        """Insert a run that is this process's from its first moment on, or one that waits if there is no room for it.
 
         Raises:
             NotFound: the workflow is gone, or a kind is not installed.
             DatabaseUnavailable: it may have been stored all the same; then it is taken up later.
         """
         compiled = await self._compile(new.graph_id)
+        await self._is_settled.wait()
+        if not self.has_room:  # full or closed by now
+            await self._queue.add(new)
+            self.look()
+            return
         claimed = ClaimedRun(new.id, new.workspace_id, new.graph_id, FIRST_EPOCH, 1, new.created_at, new.input)
         run = self._runs[new.id] = LocalRun(claimed, compiled, self)
         first = run.open()
         try:
             await self._queue.add(new, self.executor, first)
-        except BaseException:
+        except BaseException as error:
             run.drop()
-            self._has_orphans = True
+            if not isinstance(error, NotFound):
+                self._expect_orphans()
             raise
         first.on_stored(first, 1)
         await asyncio.sleep(0)  # the log sends what follows before the caller goes on
@@ -145,7 +156,7 @@ class LocalEngine:
         _log.error("engine.lease_lost", runs=len(self._runs))
         for run in list(self._runs.values()):
             run.drop()
-        self._has_orphans = True
+        self._expect_orphans()
 
     def holds(self, run_id: UUID) -> bool:
         """Whether the run is in this process's memory."""
@@ -176,7 +187,7 @@ class LocalEngine:
         except DatabaseUnavailable:
             # Claimed but not begun: the sweep takes the run up again when the database answers.
             _log.warning("engine.run_deferred", run=str(claimed.id))
-            self._has_orphans = True
+            self._expect_orphans()
             return
         except AnabranchError as error:
             self._refuse(claimed, error.message)
@@ -227,7 +238,7 @@ class LocalEngine:
             try:
                 if self._runs:
                     await self._obey()
-                if self._has_orphans:
+                if time.monotonic() < self._orphans_until:
                     await self._adopt()
                 await self._claim()
                 if time.monotonic() - probed_at >= self._limits.takeover_probe_s:
@@ -235,9 +246,10 @@ class LocalEngine:
                     await self._take_over()
             except DatabaseUnavailable:
                 self._suspects.clear()
-                self._has_orphans = True  # a claim may have been stored although its answer was lost
+                self._expect_orphans()  # a claim may have been stored although its answer was lost
             except Exception:  # noqa: BLE001 -- whatever one look meets, the runs in memory go on and the next look follows
                 _log.exception("engine.sweep_failed")
+                self._expect_orphans()
             try:
                 async with asyncio.timeout(self._limits.poll_s):
                     await self._look.wait()
@@ -262,9 +274,18 @@ class LocalEngine:
     async def _adopt(self) -> None:
         """Take up runs that are this executor's by the database but not in its memory."""
         room = self._room
-        orphans = await self._queue.take_over(self.executor, self.executor, room, tuple(self._runs))
-        self._has_orphans = len(orphans) == room
+        self._is_settled.clear()
+        try:
+            orphans = await self._queue.take_over(self.executor, self.executor, room, tuple(self._runs))
+        finally:
+            self._is_settled.set()
+        if len(orphans) == room:
+            self._expect_orphans()
         await self._enter_all(orphans, is_new=False)
+
+    def _expect_orphans(self) -> None:
+        """Look for orphans for a while: the first look may come before a late commit, or while a lock hides a run."""
+        self._orphans_until = time.monotonic() + _LATEST_ORPHAN_S
 
     async def _take_over(self) -> None:
         """Take the runs of executors whose lock was free in two probes, or whose lease has run out."""

@@ -20,13 +20,11 @@ from domain.events import (
     TERMINAL,
     Event,
     NodeCanceled,
-    NodeFailed,
     NodeOutputDelta,
     NodeRetrying,
     NodeSkipped,
     NodeStarted,
     NodeSucceeded,
-    RunCrashed,
     RunFailed,
     RunRecovered,
     RunStarted,
@@ -51,9 +49,9 @@ from domain.schedule import (
 from runtime.attempt import NodeAttempt, idempotency_key
 from runtime.deltas import DeltaStream
 from runtime.execute import Failed, Succeeded, execute_node, execute_pure, is_wanted
-from runtime.node_ends import NodeEnds, run_end
+from runtime.node_ends import NodeEnds, crash_end, run_end
 from runtime.run_commands import Asked
-from runtime.run_host import Host, Work
+from runtime.run_host import Host, Work, guarded
 from runtime.run_timers import RUN, RunTimers
 from runtime.run_values import RunValues
 
@@ -112,14 +110,13 @@ class LocalRun:
         self._log = self._host.log
         return groups[0]
 
+    @guarded
     def recover(self, log: Sequence[LoggedEvent], commands: Sequence[RunCommand] = ()) -> None:
         """Go on from the stored log of a run whose executor is gone."""
         for logged in log:
             evolve(self._state, logged.event, logged.at)
             self._at = logged.at
-            event = logged.event
-            if isinstance(event, NodeSucceeded) or (isinstance(event, NodeFailed) and event.ports == ("out",)):
-                self._values.keep(event.node_key, event.output or b"null")
+            self._values.recall(logged.event)
         if not self._state.is_started:
             self.start(commands)
             return
@@ -142,16 +139,23 @@ class LocalRun:
 
     def drop(self) -> None:
         """Throw the run's state away without another word to the log: it is somebody else's, or the process stops."""
+        self._quit()
+        self._host.left(self.id, self)
+
+    def fault(self) -> None:
+        """Fail the run because of the exception that is being handled."""
+        _log.exception("run.fault", run=str(self.id))
+        self._fail(Failure("INTERNAL_ERROR", "The run's own bookkeeping failed."))
+
+    def _quit(self) -> None:
         self._is_over = True
         self._timers.close()
         for work in self._works.values():
-            work.stream.close()
-            if work.task is not None:
-                work.task.cancel()
-        self._host.left(self.id, self)
+            work.close()
 
     # ── deciding ──
 
+    @guarded
     def _advance(self, events: list[Event], *, commands: tuple[UUID, ...] = ()) -> None:
         """Fold events, decide and fold what follows until nothing does, and append all as one group."""
         loop = asyncio.get_running_loop()
@@ -221,20 +225,20 @@ class LocalRun:
         give_up(self._state)
         stops = [command for command in decide(self._state) if isinstance(command, StopNode)]
         ends = [event for command in stops for event in self._answer(command, at)]
-        times = self._state.idle_recoveries
-        text = f"The run lost its process {times} times without any node succeeding in between."
         self._is_over = True
-        self._append([recovered, *ends, RunCrashed(Failure("CRASHED", text), self._state.usage)], at, ())
+        self._append([recovered, *ends, crash_end(self._state)], at, ())
 
     # ── appending, and what begins when a group is stored ──
 
     def _append(self, events: list[Event], at: datetime, commands: tuple[UUID, ...]) -> None:
         self._log.append(Group(self.id, self.epoch, at, events, self._stored, self._refused, commands))
 
+    @guarded
     def _stored(self, group: Group, _base: int) -> None:
         for event in group.events:
             if isinstance(event, NodeOutputDelta):
-                self._delta_stored(event)
+                if (work := self._works.get(self._compiled.plan.index[event.node_key])) is not None:
+                    work.stored(event)
             elif isinstance(event, SETTLING):
                 self._unstored.discard(self._compiled.plan.index[event.node_key])
             elif isinstance(event, TERMINAL):
@@ -254,11 +258,6 @@ class LocalRun:
         elif isinstance(event, RunStarted):
             self._arm_run_timeout()
 
-    def _delta_stored(self, delta: NodeOutputDelta) -> None:
-        work = self._works.get(self._compiled.plan.index[delta.node_key])
-        if work is not None and work.execution == delta.execution:
-            work.stream.stored(delta)
-
     def _refused(self, _group: Group, error: AnabranchError) -> None:
         if isinstance(error, Fenced):
             _log.warning("run.fenced", run=str(self.id))
@@ -269,10 +268,12 @@ class LocalRun:
 
     def _fail(self, failure: Failure) -> None:
         """End the run outside of its schedule, with an event that nothing can be wrong with."""
-        if not self._is_failing:
-            self._is_failing = True
-            self._append([RunFailed(failure)], self._now(), ())
-        self.drop()
+        if self._is_failing:
+            self.drop()
+            return
+        self._is_failing = True
+        self._append([RunFailed(failure)], self._now(), ())
+        self._quit()  # it leaves when its end is stored: until then nobody may look for it as an orphan
 
     # ── a node's work ──
 
@@ -295,16 +296,15 @@ class LocalRun:
         node, limit = self._compiled.nodes[index], deadline(self._state, index)
         time_left_s = None if limit is None else max((limit - datetime.now(UTC)).total_seconds(), 0.0)
         outcome = await execute_node(node, self._values.scope(self._state, index), work.attempt, time_left_s)
-        if self._is_over or self._works.get(index) is not work:
-            return
-        try:
-            if isinstance(outcome, Succeeded) and outcome.write is not None:
-                self._write(index, work, outcome)
-            else:
-                self._advance_after(index, self._ends.of(index, work.execution, outcome))
-        except Exception:  # noqa: BLE001 -- a fault of ours in one run must not end the runs of all
-            _log.exception("run.fault", run=str(self.id), node=node.key)
-            self._fail(Failure("INTERNAL_ERROR", "The run's own bookkeeping failed."))
+        if not self._is_over and self._works.get(index) is work:
+            self._attempted(index, work, outcome)
+
+    @guarded
+    def _attempted(self, index: int, work: Work, outcome: Succeeded | Failed) -> None:
+        if isinstance(outcome, Succeeded) and outcome.write is not None:
+            self._write(index, work, outcome)
+        else:
+            self._advance_after(index, self._ends.of(index, work.execution, outcome))
 
     def _advance_after(self, index: int, end: Event) -> None:
         work = self._works.pop(index, None)
@@ -325,6 +325,7 @@ class LocalRun:
         group = Group(self.id, self.epoch, self._now(), [end], self._written, self._not_written, write=outcome.write)
         self._log.append(group)
 
+    @guarded
     def _written(self, group: Group, _base: int) -> None:
         end = cast("NodeSucceeded", group.events[0])
         if not self._is_over:
@@ -333,6 +334,7 @@ class LocalRun:
             evolve(self._state, end, group.at)
             self._advance([])
 
+    @guarded
     def _not_written(self, group: Group, error: AnabranchError) -> None:
         if not isinstance(error, NodeFault):
             self._refused(group, error)
@@ -368,12 +370,12 @@ class LocalRun:
 
     def _stopped(self, index: int, work: Work) -> None:
         """Log the end of a cancelled attempt, unless it came to an end of its own in that moment."""
-        if self._works.get(index) is work and not self._is_over:
+        if self._works.get(index) is work and not self._is_over and not work.is_storing:
             key = self._compiled.plan.nodes[index].key
             self._advance_after(index, NodeCanceled(key, None, work.execution, work.attempt.usage))
 
     def _abandon(self, index: int, work: Work) -> None:
-        if self._works.get(index) is work and not self._is_over:
+        if self._works.get(index) is work and not self._is_over and not work.is_storing:
             _log.error("node.ignores_cancellation", run=str(self.id), node=self._compiled.plan.nodes[index].key)
             self._stopped(index, work)
 

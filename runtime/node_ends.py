@@ -6,7 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 from domain.errors import NodeFault
-from domain.events import NodeFailed, NodeRetrying, NodeSucceeded, RunCanceled, RunFailed, RunSucceeded
+from domain.events import NodeFailed, NodeRetrying, NodeSucceeded, RunCanceled, RunCrashed, RunFailed, RunSucceeded
 from domain.json_codec import encode
 from domain.run import Failure, RunStatus
 from domain.schedule import settle_failure
@@ -68,6 +68,13 @@ def run_end(state: State, compiled: CompiledRun, values: RunValues, status: RunS
     except NodeFault as fault:
         return RunFailed(Failure(fault.code, fault.message), state.usage)
     return RunSucceeded(milliseconds(at - (state.started_at or at)), state.usage, output)
+
+
+def crash_end(state: State) -> RunCrashed:
+    """Return the event that a run ends with that loses every process that executes it."""
+    times = state.idle_recoveries
+    text = f"The run lost its process {times} times without any node succeeding in between."
+    return RunCrashed(Failure("CRASHED", text), state.usage)
 
 
 def milliseconds(span: timedelta) -> int:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from uuid import UUID
 
+    from domain.events import NodeOutputDelta
     from domain.ports.runs import RunLog
     from runtime.attempt import NodeAttempt, NodeServices
     from runtime.deltas import DeltaStream
@@ -42,3 +44,39 @@ class Work:
     task: asyncio.Task[None] | None = None
     is_storing: bool = False
     """Whether its rows are on their way to the database, together with its end: nothing stops it any more."""
+
+    def stored(self, delta: NodeOutputDelta) -> None:
+        """Tell that a piece of text is in the log, if it is this attempt's."""
+        if self.execution == delta.execution:
+            self.stream.stored(delta)
+
+    def close(self) -> None:
+        """Stop at once and say nothing more."""
+        self.stream.close()
+        if self.task is not None:
+            self.task.cancel()
+
+
+class Fallible(Protocol):
+    """A run that can be ended for a fault of ours."""
+
+    def fault(self) -> None:
+        """Fail the run; called where an exception is being handled."""
+        ...
+
+
+Run = TypeVar("Run", bound=Fallible)
+Given = ParamSpec("Given")
+
+
+def guarded(method: Callable[Concatenate[Run, Given], None]) -> Callable[Concatenate[Run, Given], None]:
+    """Make a method end its run where it raises: nobody else would, and the run would wait for ever."""
+
+    @wraps(method)
+    def call(self: Run, *args: Given.args, **kwargs: Given.kwargs) -> None:
+        try:
+            method(self, *args, **kwargs)
+        except Exception:  # noqa: BLE001 -- a fault of ours in one run must not end the runs of all
+            self.fault()
+
+    return call

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from domain.events import NodeFailed, NodeSucceeded
 from domain.ids import Prefix, to_global
 from domain.json_codec import decode
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from domain.events import Event
     from domain.json_value import Json
     from domain.ports.runs import ClaimedRun
     from domain.schedule import State
@@ -32,6 +34,11 @@ class RunValues:
         """Remember a node's output if a template reads it."""
         if key in self._compiled.kept:
             self._outputs[key] = {"output": decode(output)}
+
+    def recall(self, event: Event) -> None:
+        """Remember the output of a stored end, if it has one."""
+        if isinstance(event, NodeSucceeded) or (isinstance(event, NodeFailed) and event.ports == ("out",)):
+            self.keep(event.node_key, event.output or b"null")
 
     def scope(self, state: State, index: int | None) -> dict[str, Json]:
         """Return what the templates of a node see; None = those of the run's output."""

@@ -119,11 +119,7 @@ class RunService:
             datetime.now(UTC),
             labels=tuple(labels),
         )
-        if self._engine.has_room:
-            await self._engine.start(run)
-        else:
-            await self._queue.add(run)
-            self._engine.look()
+        await self._engine.start(run)
         self._progress.woken([run.id])
         return _queued(run)
 

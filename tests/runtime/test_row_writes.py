@@ -135,6 +135,29 @@ async def test_a_run_that_is_cancelled_while_its_rows_are_stored_keeps_them_and_
         assert await rows(database, table) == 1
 
 
+async def test_a_node_that_answers_its_cancellation_with_rows_has_one_end(database: Database) -> None:
+    kept: list[DataTable] = []
+    reached = asyncio.Event()
+
+    async def insist(_: NodeContext) -> Result:
+        try:
+            reached.set()
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return Result(None, write=check_write(kept[0], WriteMode.INSERT, {"key": "k"}))
+        raise AssertionError
+
+    async with tables(database, script(insist=insist)) as (w, table):
+        kept.append(table)
+        run_id = await w.queued(await w.add(graph("insist")))
+        w.engine.look()
+        await reached.wait()
+        await w.cancel(run_id)
+        log = await w.ended(run_id)
+        assert names(log)[2:] == ["NodeStarted insist", "RunCancelRequested", "NodeSucceeded insist", "RunCanceled"]
+        assert await rows(database, table) == 1
+
+
 async def test_rows_that_cannot_be_stored_are_tried_again_as_the_node_says(database: Database) -> None:
     retries: dict[str, Any] = {"maximumAttempts": 2, "initialIntervalMs": 1}
     async with tables(database) as (w, table):
