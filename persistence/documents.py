@@ -7,20 +7,21 @@ from uuid import UUID
 
 from sqlalchemy import and_, func, select
 
+from domain.ids import DocumentId
 from persistence.collection_rows import CHUNK_COLUMNS, DOCUMENT_COLUMNS, to_chunk, to_document
 from persistence.document_writes import find_stored, key_of, text_hash
 from persistence.filters import where
-from persistence.paging import read_page
+from persistence.paging import read_page, read_pages
 from persistence.tables import chunks, collections, documents
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Select
 
     from domain.collections import Chunk, Collection, Document, NewDocument
     from domain.filters import Condition
-    from domain.ids import ChunkId, CollectionId, DocumentId, WorkspaceId
+    from domain.ids import ChunkId, CollectionId, WorkspaceId
     from domain.ports.paging import Page, PageRequest
     from persistence.database import Database
 
@@ -82,21 +83,30 @@ class DocumentReader:
         async with self._database.single() as connection:
             return [to_document(row) for row in await connection.execute(statement)]
 
-    async def page_chunks(self, document_id: DocumentId, request: PageRequest) -> Page[Chunk]:
-        """Read a page of a document's chunks, in the order of its text.
+    async def page_chunks(
+        self, document_ids: Sequence[DocumentId], request: PageRequest
+    ) -> Mapping[DocumentId, Page[Chunk]]:
+        """Read the same page of the chunks of each document, in the order of its text.
 
         Raises:
             CursorInvalid: a cursor of another list.
         """
-        statement = _chunks(CHUNK_COLUMNS).where(chunks.c.document_id == document_id)
+        statement, by = _chunks(CHUNK_COLUMNS), [(chunks.c.position, int)]
         async with self._database.connection() as connection:
-            return await read_page(connection, statement, [(chunks.c.position, int)], request, to_chunk)
+            pages = await read_pages(
+                connection, statement, by, request, to_chunk, owner=chunks.c.document_id, owner_ids=document_ids
+            )
+        return {DocumentId(document_id): page for document_id, page in pages.items()}
 
-    async def count_chunks(self, document_id: DocumentId) -> int:
-        """Count a document's chunks."""
-        statement = _chunks([func.count()]).where(chunks.c.document_id == document_id)
+    async def count_chunks(self, document_ids: Sequence[DocumentId]) -> Mapping[DocumentId, int]:
+        """Count the chunks of each document."""
+        statement = _chunks([chunks.c.document_id, func.count().label("held")]).where(
+            chunks.c.document_id.in_(document_ids)
+        )
         async with self._database.single() as connection:
-            return (await connection.execute(statement)).scalar_one()
+            rows = await connection.execute(statement.group_by(chunks.c.document_id))
+            counted = {DocumentId(row.document_id): row.held for row in rows}
+        return {document_id: counted.get(document_id, 0) for document_id in document_ids}
 
     async def list_chunks(self, within: frozenset[WorkspaceId], chunk_ids: Sequence[ChunkId]) -> Sequence[Chunk]:
         """List those of the chunks that are within, in any order."""

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, Row, Select, literal, tuple_
+from sqlalchemy import ColumnElement, Row, Select, column, func, literal, select, true, tuple_
+from sqlalchemy import cast as cast_to
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import Uuid
 
 from domain.errors import CursorInvalid
 from domain.ports.paging import Page, PageRequest
@@ -85,7 +88,57 @@ async def read_page(
     Raises:
         CursorInvalid: a cursor of another list, or none at all.
     """
-    columns = [column for column, _ in keys]
+    columns = [key for key, _ in keys]
+    part = _part(statement, keys, request, is_descending=is_descending)
+    rows = (await connection.execute(part)).all()
+    return _page(rows, columns, request, make)
+
+
+async def read_pages(
+    connection: AsyncConnection,
+    statement: Select[Any],
+    keys: Sequence[tuple[ColumnElement[Any], KeyType]],
+    request: PageRequest,
+    make: Callable[[Row[Any]], Item],
+    *,
+    owner: ColumnElement[UUID],
+    owner_ids: Sequence[UUID],
+) -> dict[UUID, Page[Item]]:
+    """Read the same part of the lists of several owners, in one statement.
+
+    Args:
+        connection: an open transaction.
+        statement: without order and limit, for all owners.
+        keys: as in `read_page`; they are selected by their names.
+        request: which part of each list.
+        make: turns a row into an item.
+        owner: the column of the statement that says whose a row is.
+        owner_ids: whose lists.
+
+    Raises:
+        CursorInvalid: a cursor of another list, or none at all.
+    """
+    owners = func.unnest(cast_to(literal(list(owner_ids), ARRAY(Uuid)), ARRAY(Uuid)))
+    asked = owners.table_valued(column("owner_id", Uuid)).render_derived(name="asked")
+    part = _part(statement.where(owner == asked.c.owner_id), keys, request, is_descending=False).lateral("part")
+    columns: list[ColumnElement[Any]] = [part.c[key.key or ""] for key, _ in keys]
+    order = [key.desc() if request.is_backward else key.asc() for key in columns]
+    joined = select(asked.c.owner_id, *part.c).select_from(asked.join(part, true())).order_by(*order)
+    rows: dict[UUID, list[Row[Any]]] = {owner_id: [] for owner_id in owner_ids}
+    for row in await connection.execute(joined):
+        rows[row.owner_id].append(row)
+    return {owner_id: _page(found, columns, request, make) for owner_id, found in rows.items()}
+
+
+def _part(
+    statement: Select[Any],
+    keys: Sequence[tuple[ColumnElement[Any], KeyType]],
+    request: PageRequest,
+    *,
+    is_descending: bool,
+) -> Select[Any]:
+    """Return the statement of a page, and of one row more."""
+    columns = [key for key, _ in keys]
     types = [kind for _, kind in keys]
     place = tuple_(*columns)
     if request.after is not None:
@@ -94,15 +147,23 @@ async def read_page(
     if request.before is not None:
         bound = _place(request.before, columns, types)
         statement = statement.where(place > bound if is_descending else place < bound)
-    order = [column.desc() if is_descending is not request.is_backward else column.asc() for column in columns]
-    rows = (await connection.execute(statement.order_by(*order).limit(request.limit + 1))).all()
+    order = [key.desc() if is_descending is not request.is_backward else key.asc() for key in columns]
+    return statement.order_by(*order).limit(request.limit + 1)
+
+
+def _page(
+    rows: Sequence[Row[Any]],
+    columns: Sequence[ColumnElement[Any]],
+    request: PageRequest,
+    make: Callable[[Row[Any]], Item],
+) -> Page[Item]:
     has_more = len(rows) > request.limit
     rows = rows[: request.limit]
     if request.is_backward:
         rows = rows[::-1]
     return Page(
         items=[make(row) for row in rows],
-        cursors=[encode_cursor([row._mapping[column] for column in columns]) for row in rows],  # noqa: SLF001 - SQLAlchemy's public name
+        cursors=[encode_cursor([row._mapping[key] for key in columns]) for row in rows],  # noqa: SLF001 - SQLAlchemy's public name
         has_next=has_more if not request.is_backward else request.before is not None,
         has_previous=has_more if request.is_backward else request.after is not None,
     )
@@ -110,4 +171,4 @@ async def read_page(
 
 def _place(cursor: str, columns: Sequence[ColumnElement[Any]], types: Sequence[KeyType]) -> ColumnElement[Any]:
     values = decode_cursor(cursor, types)
-    return tuple_(*(literal(value, column.type) for value, column in zip(values, columns, strict=True)))
+    return tuple_(*(literal(value, key.type) for value, key in zip(values, columns, strict=True)))

@@ -10,7 +10,7 @@ from domain.texts import storable
 from runtime.collections import faults_told
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from domain.collections import Chunk, Collection, Document, NewDocument
     from domain.filters import Condition
@@ -92,17 +92,19 @@ class DocumentService:
             return None
         return await self._documents.find_document(collection.id, external_id)
 
-    async def page_chunks(self, document: Document, page: PageRequest) -> Page[Chunk]:
-        """Read a page of a document's chunks, in the order of its text.
+    async def page_chunks(
+        self, document_ids: Sequence[DocumentId], page: PageRequest
+    ) -> Mapping[DocumentId, Page[Chunk]]:
+        """Read the same page of the chunks of each document, in the order of its text.
 
         Raises:
             CursorInvalid: a cursor of another list.
         """
-        return await self._documents.page_chunks(document.id, page)
+        return await self._documents.page_chunks(document_ids, page)
 
-    async def count_chunks(self, document: Document) -> int:
-        """Count a document's chunks."""
-        return await self._documents.count_chunks(document.id)
+    async def count_chunks(self, document_ids: Sequence[DocumentId]) -> Mapping[DocumentId, int]:
+        """Count the chunks of each document."""
+        return await self._documents.count_chunks(document_ids)
 
     async def list_by_id(self, actor: Principal, document_ids: Sequence[DocumentId]) -> Sequence[Document]:
         """List those of the documents that the caller may see, in any order."""

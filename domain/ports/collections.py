@@ -143,12 +143,18 @@ class Collections(Protocol):
         """List those of the documents that are within, in any order."""
         ...
 
-    async def page_chunks(self, document_id: DocumentId, request: PageRequest) -> Page[Chunk]:
-        """Read a page of a document's chunks, in the order of its text."""
+    async def page_chunks(
+        self, document_ids: Sequence[DocumentId], request: PageRequest
+    ) -> Mapping[DocumentId, Page[Chunk]]:
+        """Read the same page of the chunks of each document, in the order of its text.
+
+        Raises:
+            CursorInvalid: a cursor of another list.
+        """
         ...
 
-    async def count_chunks(self, document_id: DocumentId) -> int:
-        """Count a document's chunks."""
+    async def count_chunks(self, document_ids: Sequence[DocumentId]) -> Mapping[DocumentId, int]:
+        """Count the chunks of each document."""
         ...
 
     async def list_chunks(self, within: frozenset[WorkspaceId], chunk_ids: Sequence[ChunkId]) -> Sequence[Chunk]:

@@ -14,6 +14,7 @@ from strawberry.types.lazy_type import LazyType
 from domain import collections as domain
 from domain.errors import NotFound
 from domain.ids import ChunkId, CollectionId, DocumentId, Prefix, WorkspaceId, to_global
+from domain.ports.paging import Page, PageRequest
 from gql.absent import ABSENT
 from gql.collections.enums import ChunkSplit, IndexKind, VectorMetric
 from gql.context import Context, Info
@@ -118,9 +119,9 @@ class Document(Node):
         self, info: Info, first: First = ABSENT, after: After = ABSENT, last: Last = ABSENT, before: Before = ABSENT
     ) -> ChunkConnection:
         """List the chunks."""
-        service = info.context.services.documents
-        page = await service.page_chunks(self.stored, page_request(first, after, last, before))
-        return ChunkConnection.of(page, Chunk.of, lambda: service.count_chunks(self.stored))
+        loaders, which = info.context.loaders, page_request(first, after, last, before)
+        page = await loaders.load(load_chunk_pages, (self.stored.id, which))
+        return ChunkConnection.of(page, Chunk.of, lambda: loaders.load(load_chunk_counts, self.stored.id))
 
     @classmethod
     def of(cls, document: domain.Document) -> Document:
@@ -281,6 +282,23 @@ async def load_chunks(context: Context, ids: list[ChunkId]) -> Sequence[Chunk | 
     found = await context.services.documents.list_chunks(context.principal, ids)
     by_id = {one.id: Chunk.of(one) for one in found}
     return [by_id.get(key) for key in ids]
+
+
+async def load_chunk_pages(
+    context: Context, keys: list[tuple[DocumentId, PageRequest]]
+) -> Sequence[Page[domain.Chunk]]:
+    """Load pages of the chunks of documents that the caller has seen; each page of all documents at once."""
+    ids: dict[PageRequest, list[DocumentId]] = {}
+    for document_id, which in keys:
+        ids.setdefault(which, []).append(document_id)
+    pages = {which: await context.services.documents.page_chunks(its, which) for which, its in ids.items()}
+    return [pages[which][document_id] for document_id, which in keys]
+
+
+async def load_chunk_counts(context: Context, ids: list[DocumentId]) -> Sequence[int]:
+    """Count the chunks of documents that the caller has seen."""
+    found = await context.services.documents.count_chunks(ids)
+    return [found[key] for key in ids]
 
 
 async def load_stats(context: Context, ids: list[CollectionId]) -> Sequence[domain.CollectionStats]:

@@ -173,11 +173,13 @@ class LiveIndexes:
         for collection_id in list(sizes)[:-1]:
             if sum(sizes.values()) <= self._options.max_memory_bytes:
                 return
-            held = self._held[collection_id]
-            if held.syncing.locked():
+            held = self._held.get(collection_id)
+            if held is not None and held.syncing.locked():
                 continue
-            await self._save(collection_id, held, _FEW)
-            self._held.pop(collection_id, None)
+            # It may have been deleted while another was written.
+            if held is not None:
+                await self._save(collection_id, held, _FEW)
+                self._held.pop(collection_id, None)
             del sizes[collection_id]
 
 

@@ -77,7 +77,7 @@ async def _document(services: Services, owner: Principal) -> str:
 async def _chunk(services: Services, owner: Principal) -> str:
     document_id = DocumentId(from_global(Prefix.DOCUMENT, await _document(services, owner)))
     [document] = await services.documents.list_by_id(owner, [document_id])
-    [chunk] = (await services.documents.page_chunks(document, PageRequest(1))).items
+    [chunk] = (await services.documents.page_chunks([document.id], PageRequest(1)))[document.id].items
     return to_global(Prefix.CHUNK, chunk.id)
 
 

@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 from domain.collections import CollectionStats, IndexKind, NewDocument, VectorMetric
 from domain.errors import AlreadyExists, Conflict, CursorInvalid, InvalidInput, NotFound
 from domain.filters import read_filter
-from domain.ids import CollectionId
+from domain.ids import CollectionId, DocumentId
 from domain.ports.collections import PreparedDocument
 from domain.ports.paging import PageRequest
 from persistence.collections import PostgresCollections, open_vectors
@@ -71,7 +71,7 @@ async def test_another_workspace_sees_nothing_of_a_collection(
     database: Database, store: PostgresCollections, tales: Collection
 ) -> None:
     [document] = await store.save_documents(tales, [prepared("a", ONE)])
-    chunk = (await store.page_chunks(document.id, PageRequest(10))).items[0]
+    chunk = (await store.page_chunks([document.id], PageRequest(10)))[document.id].items[0]
     elsewhere = next(iter((await make_principal(database)).roles))
     assert await store.find_by_name(elsewhere, "tales") is None
     assert await store.list_by_id(frozenset({elsewhere}), [tales.id]) == []
@@ -132,8 +132,10 @@ async def test_a_document_is_replaced_with_all_its_chunks_and_keeps_its_id(
     [after] = await store.save_documents(tales, [prepared("a", THREE, text="short")])
     assert (after.id, after.created_at) == (before.id, before.created_at)
     assert after.updated_at > before.updated_at
-    assert [chunk.text for chunk in (await store.page_chunks(after.id, PageRequest(10))).items] == ["short 0"]
-    assert await store.count_chunks(after.id) == 1
+    assert [chunk.text for chunk in (await store.page_chunks([after.id], PageRequest(10)))[after.id].items] == [
+        "short 0"
+    ]
+    assert await store.count_chunks([after.id]) == {after.id: 1}
     matches = (await store.search(tales, ONE.reshape(1, -1), 10))[0]
     assert [(match.chunk.text, match.score) for match in matches] == [("short 0", 0.0)]
     assert (await store.stats([tales.id]))[tales.id] == CollectionStats(1, 1, 1, 0, IndexKind.FLAT)
@@ -154,7 +156,7 @@ async def test_new_metadata_alone_embeds_nothing_again_and_is_what_filters_see(
     database: Database, store: PostgresCollections, tales: Collection
 ) -> None:
     [before] = await store.save_documents(tales, [prepared("a", ONE, metadata={"lang": "en"})])
-    chunk_ids = [chunk.id for chunk in (await store.page_chunks(before.id, PageRequest(10))).items]
+    chunk_ids = [chunk.id for chunk in (await store.page_chunks([before.id], PageRequest(10)))[before.id].items]
     new = NewDocument("a", "a", {"lang": "de"})
     assert await store.unchanged(tales, [new, NewDocument("a", "other", {}), NewDocument("b", "a", {})]) == [
         True,
@@ -163,7 +165,7 @@ async def test_new_metadata_alone_embeds_nothing_again_and_is_what_filters_see(
     ]
     [after] = await store.save_documents(tales, [PreparedDocument(new, None, None)])
     assert (after.id, after.metadata) == (before.id, {"lang": "de"})
-    assert [chunk.id for chunk in (await store.page_chunks(before.id, PageRequest(10))).items] == chunk_ids
+    assert [chunk.id for chunk in (await store.page_chunks([before.id], PageRequest(10)))[before.id].items] == chunk_ids
     for lang, keys in (("de", ["a"]), ("en", [])):
         condition = read_filter({"path": "lang", "eq": lang})
         assert await found_keys(store, tales, ONE, 5, condition=condition) == keys
@@ -240,11 +242,25 @@ async def test_documents_are_paged_newest_first_and_filtered(store: PostgresColl
         await store.page_documents(tales.id, None, PageRequest(3, after="nonsense"))
 
 
-async def test_chunks_are_paged_in_the_order_of_the_text(store: PostgresCollections, tales: Collection) -> None:
-    [document] = await store.save_documents(tales, [prepared("a", *random_vectors(12))])
-    first = await store.page_chunks(document.id, PageRequest(5))
-    second = await store.page_chunks(document.id, PageRequest(20, after=first.cursors[-1]))
-    assert [chunk.position for chunk in [*first.items, *second.items]] == list(range(12))
+async def test_chunks_are_paged_in_the_order_of_the_text_of_each_document(
+    store: PostgresCollections, tales: Collection
+) -> None:
+    long, short = await store.save_documents(tales, [prepared("a", *random_vectors(12)), prepared("b", ONE)])
+    ids = [short.id, long.id]
+
+    async def read(request: PageRequest) -> tuple[list[str], list[str], tuple[bool, bool]]:
+        pages = await store.page_chunks(ids, request)
+        texts = [[chunk.text for chunk in pages[one].items] for one in ids]
+        return texts[0], texts[1], (pages[long.id].has_previous, pages[long.id].has_next)
+
+    assert await read(PageRequest(5)) == (["b 0"], [f"a {place}" for place in range(5)], (False, True))
+    after = (await store.page_chunks(ids, PageRequest(5)))[long.id].cursors[-1]
+    assert await read(PageRequest(20, after)) == ([], [f"a {place}" for place in range(5, 12)], (True, False))
+    assert await read(PageRequest(2, is_backward=True)) == (["b 0"], ["a 10", "a 11"], (True, False))
+    gone = DocumentId(uuid7())
+    assert await store.count_chunks([*ids, gone]) == {short.id: 1, long.id: 12, gone: 0}
+    with pytest.raises(CursorInvalid):
+        await read(PageRequest(5, after="none"))
 
 
 # ── finding ──

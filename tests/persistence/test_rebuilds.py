@@ -114,7 +114,7 @@ async def test_what_is_written_meanwhile_is_in_both_generations(
     assert await found_keys(store, after, query, 1, condition=read_filter({"path": "m", "eq": 1})) == ["1"]
     document = await store.find_document(after.id, "0")
     assert document is not None
-    assert [chunk.text for chunk in (await store.page_chunks(document.id, PageRequest(5))).items] == [
+    assert [chunk.text for chunk in (await store.page_chunks([document.id], PageRequest(5)))[document.id].items] == [
         "zero new 0",
         "zero new 1",
     ]

@@ -69,9 +69,9 @@ async def test_documents_come_back_in_the_order_given_and_are_found(library: Lib
     }
     page = await service.page(made, read_filter({"path": "key", "eq": "cat"}), PageRequest(10))
     assert list(page.items) == [written[0]]
-    chunks = await service.page_chunks(written[0], PageRequest(10))
+    chunks = (await service.page_chunks([written[0].id], PageRequest(10)))[written[0].id]
     assert [(chunk.position, chunk.text) for chunk in chunks.items] == [(0, TEXTS["cat"])]
-    assert await service.count_chunks(written[0]) == 1
+    assert await service.count_chunks([written[0].id]) == {written[0].id: 1}
 
 
 async def test_only_texts_that_are_new_are_embedded(database_url: str, data_dir: Path) -> None:

@@ -142,6 +142,24 @@ async def test_what_was_not_searched_for_the_longest_time_makes_room(database: D
         assert [await found_keys(store, collection, QUERY, 5) for collection in collections] == found
 
 
+async def test_a_collection_that_is_deleted_while_room_is_made_is_not_missed(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_vectors(database, tmp_path) as store:
+        collections = [await filled(database, store, 10) for _ in range(3)]
+        for collection in collections:
+            await found_keys(store, collection, QUERY, 5)
+        indexes = store._indexes
+
+        async def deleting(*_: object) -> None:
+            await store.remove(collections[1])
+
+        monkeypatch.setattr(indexes, "_save", deleting)
+        monkeypatch.setattr(indexes, "_options", VectorOptions(max_memory_bytes=1))
+        await indexes._make_room()
+        assert list(indexes._held) == [collections[2].id]
+
+
 async def test_many_searches_at_once_read_the_rows_once(database: Database, tmp_path: Path) -> None:
     async with open_vectors(database, tmp_path) as store:
         collection = await filled(database, store, 300)
