@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-SEEDS = [int(seed) for seed in os.environ.get("ANABRANCH_TEST_SEEDS", "1 2 3").split()]
+SEEDS = [int(seed) for seed in os.environ.get("ANABRANCH_TEST_SEEDS", "2 3").split()]
 RUNS = 60
 ENDS_WITHIN_S = 60
 
