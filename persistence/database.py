@@ -95,7 +95,13 @@ class Database:
             async with self._single.connect() as connection:
                 pooled = await connection.get_raw_connection()
                 assert pooled.driver_connection is not None  # noqa: S101 -- it is there while it is checked out
-                yield pooled.driver_connection
+                try:
+                    yield pooled.driver_connection
+                except (TimeoutError, asyncio.CancelledError):
+                    # The server may still do what it was told, and BEGIN may be that: whoever had the connection next
+                    # would write into a transaction that nobody commits.
+                    pooled.driver_connection.terminate()
+                    raise
 
     @asynccontextmanager
     async def direct(self) -> AsyncGenerator[DirectConnection]:

@@ -370,12 +370,12 @@ class LocalRun:
 
     def _stopped(self, index: int, work: Work) -> None:
         """Log the end of a cancelled attempt, unless it came to an end of its own in that moment."""
-        if self._works.get(index) is work and not self._is_over and not work.is_storing:
+        if self._works.get(index) is work and not (work.is_storing or self._is_over):
             key = self._compiled.plan.nodes[index].key
             self._advance_after(index, NodeCanceled(key, None, work.execution, work.attempt.usage))
 
     def _abandon(self, index: int, work: Work) -> None:
-        if self._works.get(index) is work and not self._is_over and not work.is_storing:
+        if self._works.get(index) is work and not (work.is_storing or self._is_over):
             _log.error("node.ignores_cancellation", run=str(self.id), node=self._compiled.plan.nodes[index].key)
             self._stopped(index, work)
 

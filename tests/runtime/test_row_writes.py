@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -212,4 +213,27 @@ async def test_a_kind_of_a_plug_in_may_write_rows_with_its_end_too(database: Dat
         log = await w.run(graph({"add": {}}))
         assert names(log)[2:5] == ["NodeStarted add", "NodeOutputDelta add", "NodeSucceeded add"]
         assert only(log, NodeSucceeded).output == b'{"rowCount":1,"rows":[]}'
+        assert await rows(database, table) == 1
+
+
+async def test_a_kind_that_answers_a_cancellation_with_rows_has_one_end(database: Database) -> None:
+    written: list[DataTable] = []
+
+    async def persist(ctx: NodeContext) -> Result:
+        with contextlib.suppress(asyncio.CancelledError):
+            await forever(ctx)
+        return Result(None, write=check_write(written[0], WriteMode.INSERT, {"key": "k"}))
+
+    async with tables(database, script(persist=persist)) as (w, table):
+        written.append(table)
+        w.engine.cancel_grace_s = 0.05
+        async with holding(database, table, {"key": "k"}):
+            run_id = await w.queued(await w.add(graph({"persist": {}})))
+            w.engine.look()
+            await until(lambda: any(run._works for run in w.engine._runs.values()))
+            await w.cancel(run_id)
+            await until(lambda: bool(w.log._writing))
+            await asyncio.sleep(0.1)
+        log = await w.ended(run_id)
+        assert names(log)[-3:] == ["RunCancelRequested", "NodeSucceeded persist", "RunCanceled"]
         assert await rows(database, table) == 1
