@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -137,7 +138,10 @@ def listen(settings: Settings) -> socket.socket:
     try:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        reason = error.strerror or str(error)
+        # `create_server` adds the address, which stands there already.
+        reason = (error.strerror or str(error)).partition(" (while")[0]
+        if error.errno == errno.EADDRINUSE:
+            reason += "; --port 0 takes a free one"
         raise SetupFault(f"Cannot listen on {settings.host} port {settings.port}: {reason}.") from error
     # Accepted connections inherit it. asyncio leaves it out for a socket that does not name its protocol, and then each
     # second message of a burst waits 40 ms for the first one's acknowledgement.

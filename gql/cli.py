@@ -135,13 +135,14 @@ def new(
     is_forced: Annotated[bool, _option("--force", "FORCE", "Overwrite a file that is there already.")] = False,
 ) -> None:
     """List the examples, or begin a workflow of your own as a copy of one."""
+    from gql.commands.calling import program  # noqa: PLC0415
     from gql.commands.examples import copy_example, print_examples  # noqa: PLC0415
 
     if name is None:
         print_examples(Console())
         return
     path = copy_example(name, file, is_forced=is_forced)
-    typer.echo(f"Wrote {path}; run it: anabranch run {path} --watch")
+    typer.echo(f"Wrote {path}; run it: {program()} run {path} --watch")
 
 
 @app.command()
@@ -247,7 +248,8 @@ def cancel(
     from gql.commands.workflow_runs import cancel_run  # noqa: PLC0415
 
     status = _run(cancel_run(_target(url, api_key, data_dir), run_id, reason))
-    typer.echo(f"{run_id} is {status}.")
+    told = f"is {status}" if status.startswith("CANCEL") else f"is asked to stop; until it does it is {status}"
+    typer.echo(f"{run_id} {told}.")
 
 
 @users.command("create")

@@ -97,7 +97,10 @@ def _node(node: NodeView, now: datetime) -> RenderableType:
         line.append(f"  joins {', '.join(node.sources)}", style="dim")
     if node.note:
         line.append(f"  {node.note}", style="dim")
-    below: list[RenderableType] = [line, *(Text(text, "dim", no_wrap=True) for text in describe_matches(node.output))]
+    below: list[RenderableType] = [
+        line,
+        *(Text(text, "dim", no_wrap=True, overflow="ellipsis") for text in describe_matches(node.output)),
+    ]
     text = printable(str(node.text)).strip()
     if text:
         tail = text if len(text) <= _TAIL_CHARACTERS else f"…{text[-_TAIL_CHARACTERS:]}"

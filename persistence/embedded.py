@@ -115,7 +115,7 @@ def join(data_dir: Path) -> Cluster:
     except subprocess.SubprocessError as error:
         raise SetupFault(f"PostgreSQL does not start in {directory}; {directory / _LOG} says why.") from error
     except OSError as error:
-        raise SetupFault(f"PostgreSQL cannot use {directory}: {error}.") from error
+        raise SetupFault(f"PostgreSQL cannot use {directory}: {error.strerror or error}.") from error
 
 
 def leave(cluster: Cluster) -> None:

@@ -59,6 +59,12 @@ def test_an_unchanged_tree_is_not_built_again() -> None:
     assert again.stdout == "web: nothing has changed, gql/static is up to date\n"
 
 
+def test_a_python_without_docstrings_builds_too() -> None:
+    command = [sys.executable, "-OO", str(SCRIPT)]
+    again = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)  # noqa: S603
+    assert (again.returncode, again.stderr) == (0, "")
+
+
 def test_a_changed_source_changes_the_hash_that_decides(
     build: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

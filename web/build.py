@@ -184,7 +184,7 @@ def check() -> None:
 
 def main() -> int:
     """Do what the command line says."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(description="Build the pages, or check them.")
     parser.add_argument("task", nargs="?", choices=["build", "check"], default="build")
     try:
         {"build": build, "check": check}[parser.parse_args().task]()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -198,7 +199,11 @@ class ApiClient:
 
 def unreachable(url: str, error: Exception) -> ServerUnreachable:
     """Return the fault for a server that does not answer."""
-    why = str(error) or type(error).__name__
+    # What aiohttp says of a connection that failed names the address again, and sockets and TLS that nobody asked about.
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    number = cause.errno if isinstance(cause, OSError) else None
+    why = os.strerror(number) if number and number > 0 else str(getattr(cause, "strerror", None) or cause)
+    why = why or type(error).__name__
     return ServerUnreachable(f"No answer from {url} ({why}); is `anabranch dev` or `anabranch serve` running there?")
 
 

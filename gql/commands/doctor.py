@@ -120,7 +120,11 @@ async def check_database(settings: Settings) -> list[Finding]:
     except TimeoutError:
         return [Finding("Database", f"{kind} did not answer in time", "Look at its log, or at ANABRANCH_DATABASE_URL.")]
     except AnabranchError as error:
-        advice = "Start it, or correct ANABRANCH_DATABASE_URL." if settings.database_url else "See the message above."
+        advice = (
+            "Start it, or correct ANABRANCH_DATABASE_URL."
+            if settings.database_url
+            else "Make room for it there, or set ANABRANCH_DATA_DIR."
+        )
         return [Finding("Database", f"{kind}: {error.message}", advice)]
     return [Finding("Database", f"{kind} answers"), _judge_schema(settings, is_current=is_current)]
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from domain.document import load
 from domain.errors import DocumentFault, SetupFault
 from gql.client.faults import ClientFault
+from gql.commands.calling import program
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,7 +82,7 @@ def print_examples(console: Console) -> None:
     for example in examples:
         grid.add_row(Text(example.name, "bold"), Text(example.about))
     console.print(grid)
-    console.print(f"\nCopy one: anabranch new {examples[0].name}", markup=False, highlight=False)
+    console.print(f"\nCopy one: {program()} new {examples[0].name}", markup=False, highlight=False, soft_wrap=True)
 
 
 def copy_example(name: str, target: Path | None, *, is_forced: bool) -> Path:

@@ -10,6 +10,7 @@ import aiohttp
 from gql.app import create_app, listen, server
 from gql.client.session import ApiClient
 from gql.commands import developer
+from gql.commands.calling import run_example
 from gql.commands.loopback import HOST, address_of, on_loopback, with_embedder, with_model
 from gql.logs import configure_logs
 from runtime.memory import tune_collector
@@ -83,7 +84,8 @@ async def serve_dev(settings: Settings, console: Console) -> None:
             link = await _introduce(local, url)
             _print_listening(console, url)
             console.print(f"GraphiQL, signed in: {link}", markup=False, soft_wrap=True, highlight=False)
-            console.print("In another terminal: anabranch run examples/hello.yaml --watch", markup=False)
+            told = f"In another terminal: {run_example('hello')}"
+            console.print(told, markup=False, soft_wrap=True, highlight=False)
 
         console.print(f"Database: embedded PostgreSQL under {local.data_dir}", markup=False, highlight=False)
         try:

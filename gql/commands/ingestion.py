@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import orjson
 from rich.progress import Progress
 
-from gql.client.faults import ClientFault
+from gql.client.faults import ClientFault, RequestRefused
 from gql.client.operations import CREATE_COLLECTION, FIND_COLLECTION, UPSERT_DOCUMENTS
 from gql.commands.target import open_client
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _SUFFIXES: Final = frozenset({".md", ".rst", ".txt"})
 """What is taken out of a folder."""
 _BATCH_DOCUMENTS: Final = 50
-_BATCH_CHARS: Final = 200_000
-"""A request ends after 30 seconds; so much is embedded in a few on one core."""
+_BATCH_CHARS: Final = 20_000
+"""A request ends after 30 seconds; so much is embedded in one or two on a core, and in time on a busy machine too."""
 
 
 async def ingest(target: Target, name: str, paths: Sequence[Path], console: Console) -> None:
@@ -40,15 +40,32 @@ async def ingest(target: Target, name: str, paths: Sequence[Path], console: Cons
         raise ClientFault(f"There is nothing to ingest: no {', '.join(sorted(_SUFFIXES))} or .jsonl with a text in it.")
     async with open_client(target) as client:
         collection = await _collection(client, name)
-        with Progress(console=console, transient=True) as progress:
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             bar = progress.add_task(f"Into {name}", total=len(documents))
             stats: dict[str, int] = {}
             for batch in batches(documents):
-                payload = await client.mutate(UPSERT_DOCUMENTS, {"id": collection, "documents": batch})
-                stats = payload["collection"]["stats"]
+                stats = await _upsert(client, collection, batch)
                 progress.advance(bar, len(batch))
-    told = f"{len(documents):,} documents written; {name} has {stats['documents']:,} with {stats['chunks']:,} chunks."
+    written, chunks = _counted(len(documents), "document"), _counted(stats["chunks"], "chunk")
+    told = f"{written} written; {name} has {stats['documents']:,} with {chunks}."
     console.print(told, markup=False, highlight=False)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+async def _upsert(client: ApiClient, collection: str, batch: Sequence[JsonObject]) -> dict[str, int]:
+    """Write the documents and return the collection's counts; what takes too long for one request is sent in halves."""
+    try:
+        payload = await client.mutate(UPSERT_DOCUMENTS, {"id": collection, "documents": batch})
+    except RequestRefused as refused:
+        if refused.code != "TIMEOUT" or len(batch) == 1:
+            raise
+        middle = len(batch) // 2
+        await _upsert(client, collection, batch[:middle])
+        return await _upsert(client, collection, batch[middle:])
+    return payload["collection"]["stats"]
 
 
 def read_documents(paths: Iterable[Path]) -> Iterator[JsonObject]:

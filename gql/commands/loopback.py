@@ -67,8 +67,8 @@ async def with_model(settings: Settings, console: Console) -> AsyncGenerator[Set
     async with contextlib.AsyncExitStack() as stack:
         with console.status("Starting the local model …"):
             model = await stack.enter_async_context(local_model())
-        told = f"Model: {model.model}, small and on this machine; ANABRANCH_LLM__API_KEY takes another"
-        console.print(told, markup=False, highlight=False)
+        told = f"Model: {model.model} on this machine (no ANABRANCH_LLM__API_KEY is set)"
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
         llm = settings.llm.model_copy(update={"base_url": model.base_url, "model": model.model, "api_key": None})
         yield settings.model_copy(update={"llm": llm, "outbound": _allowing(settings, model.address)})
 

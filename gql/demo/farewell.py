@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gql.commands import developer
+from gql.commands.calling import program, run_example
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from gql.client.session import ApiClient
@@ -33,26 +33,15 @@ async def keep(client: ApiClient, data_dir: Path, account: Developer, console: C
 
 def tell_how_to_go_on(console: Console, run_id: str) -> None:
     """Print the next three commands."""
-    _say(console, "Go on:")
-    _say(console, f"  {_program()} dev    # prints a link to GraphiQL, signed in; then, in another terminal:")
+    _say(console, "Go on with a server, which prints a link to GraphiQL, signed in:")
+    _say(console, f"  {program()} dev")
+    _say(console, "and, in another terminal:")
     _say(console, f"  {_ask_command()}")
-    _say(console, f"  {_program()} watch {run_id}")
+    _say(console, f"  {program()} watch {run_id}")
 
 
 def _ask_command() -> str:
-    copied = "" if Path("examples/ask.yaml").is_file() else f"{_program()} new ask && "
-    return f"{copied}{_program()} run {'' if copied else 'examples/'}ask.yaml --input question='…' --watch"
-
-
-def _program() -> str:
-    """Return how this command is called from here."""
-    if shutil.which("anabranch"):
-        return "anabranch"
-    installed = Path(sys.executable).with_name("anabranch")
-    try:
-        return str(installed.relative_to(Path.cwd()))
-    except ValueError:
-        return str(installed)
+    return run_example("ask", "--input question='…'")
 
 
 def _say(console: Console, text: str) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from domain.errors import SetupFault
 from gql.commands.loopback import HOST, Told, address_of
 from runtime.child_process import child_process
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runtime.child_process import Child
     from runtime.settings import Settings
 
@@ -35,10 +37,12 @@ class DemoServer:
         self._settings: Settings | None = None
 
     def load(self, settings: Settings) -> None:
-        """Start the process, which has much to import, and return at once; `serve` tells it the rest."""
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        log = self._stack.enter_context((settings.data_dir / "demo.log").open("a+b"))
-        log.truncate(0)
+        """Start the process, which has much to import, and return at once; `serve` tells it the rest.
+
+        Raises:
+            SetupFault: the data directory cannot be written.
+        """
+        log = self._stack.enter_context(_empty_log(settings.data_dir))
         self._child = self._stack.enter_context(
             child_process(
                 "gql.demo.server_process",
@@ -86,6 +90,17 @@ class DemoServer:
         with self._lock:
             self._stack.close()
             self._listener.close()
+
+
+def _empty_log(data_dir: Path) -> IO[bytes]:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        log = (data_dir / "demo.log").open("a+b")
+    except OSError as error:
+        why = "it is not a directory" if isinstance(error, FileExistsError) else error.strerror
+        raise SetupFault(f"The data directory {data_dir} cannot be used: {why}. Set ANABRANCH_DATA_DIR.") from error
+    log.truncate(0)
+    return log
 
 
 def _listen(port: int) -> socket.socket:

@@ -74,7 +74,6 @@ def _lines(outcome: Outcome) -> list[tuple[str, Text]]:
     lines += [(f"Kill {place}", _kill(kill)) for place, kill in enumerate(outcome.kills, 1)]
     lines.append(("Counted", _claims(outcome.claims)))
     lines.append(("Time", Text(f"{outcome.seconds:.1f} s in all")))
-    lines += [("Fault", Text(fault, style="red")) for fault in outcome.faults]
     return lines
 
 

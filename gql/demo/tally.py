@@ -59,7 +59,8 @@ class Tally:
         return [
             Claim("kills in mid-stream", len(self.kills), kills_wanted),
             Claim("recoveries", sum(isinstance(event, RunRecovered) for event in log), kills_wanted),
-            Claim("nodes kept", sum(starts[key] == 1 for key in done), len(done)),
-            Claim("events lost", len(log) - matched, 0),
+            Claim("nodes kept", sum(starts[key] == 1 for key in done), max(len(done), min(1, len(self.kills)))),
+            # Events are numbered without a gap: what the log itself has lost shows in its last number.
+            Claim("events lost", max((event.seq for event in log), default=0) - matched, 0),
             Claim("events doubled", len(self.arrived) - matched, 0),
         ]

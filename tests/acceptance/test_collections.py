@@ -151,5 +151,6 @@ def test_files_that_cannot_be_read_are_told_by_name_and_line(tmp_path: Path) -> 
 def test_documents_go_out_in_portions_that_a_request_can_take() -> None:
     small = [{"text": "x"} for _ in range(120)]
     assert [len(batch) for batch in batches(small)] == [50, 50, 20]
-    large = [{"text": "x" * 150_000}, {"text": "y" * 150_000}, {"text": "z"}]
+    large = [{"text": "x" * 15_000}, {"text": "y" * 15_000}, {"text": "z"}]
     assert [len(batch) for batch in batches(large)] == [1, 2]
+    assert [len(batch) for batch in batches([{"text": "x" * 50_000}] * 2)] == [1, 1]

@@ -321,3 +321,8 @@ def test_interrupting_a_watch_is_status_130_and_leaves_the_run_alone(api: FakeAp
 
 
 # ── who ──
+
+
+def test_a_run_that_is_not_yet_canceling_is_said_to_be_asked(signed_in: Command, api: FakeApi) -> None:
+    api.answers["CancelRun"] = {"cancelRun": {"run": {"id": RUN, "status": "RUNNING"}, "userErrors": []}}
+    assert signed_in("cancel", RUN)[1] == f"{RUN} is asked to stop; until it does it is RUNNING.\n"

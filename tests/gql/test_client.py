@@ -184,7 +184,9 @@ async def test_any_event_renews_the_patience() -> None:
 async def test_nobody_listening_is_one_sentence_that_says_what_to_start() -> None:
     async with aiohttp.ClientSession() as http:
         client = ApiClient(http, "http://127.0.0.1:9", FIRST)
-        with pytest.raises(ServerUnreachable, match=r"No answer from http://127\.0\.0\.1:9 .*anabranch dev"):
+        with pytest.raises(
+            ServerUnreachable, match=r"No answer from http://127\.0\.0\.1:9 \(Connection refused\); .*anabranch dev"
+        ):
             await client.is_finished(RUN)
 
 

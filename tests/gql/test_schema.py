@@ -19,6 +19,7 @@ from graphql import (
     lexicographic_sort_schema,
     parse,
     print_schema,
+    separate_operations,
     validate,
 )
 from graphql.validation import OverlappingFieldsCanBeMergedRule, ScalarLeafsRule
@@ -140,3 +141,47 @@ def test_the_operations_that_clients_will_send_are_within_the_limits(draft: Grap
         assert measure.aliases <= limits.max_aliases, name
         assert measure.root_fields <= limits.max_root_fields, name
         assert measure.cost <= limits.max_cost, name
+
+
+# Operations of docs/design/operations.graphql that name something that is not built yet. What is built leaves the list.
+NOT_BUILT = frozenset(
+    [
+        "Me",
+        "CreateAskTheLibrary",
+        "CreateOtherKinds",
+        "OpenEditor",
+        "RenameNode",
+        "Insert",
+        "Wire",
+        "Drag",
+        "Preview",
+        "TryNode",
+        "Publish",
+        "Import",
+        "Together",
+        "Start",
+        "OpenRun",
+        "Follow",
+        "RunDetails",
+        "Dashboard",
+        "Steer",
+        "FixAndRerun",
+        "Answer",
+        "Inbox",
+        "Connect",
+        "Invite",
+        "NewKey",
+        "Nightly",
+        "Hook",
+        "Costs",
+        "EveryConfig",
+        "EveryEvent",
+    ]
+)
+
+
+def test_the_operations_that_clients_will_send_validate_but_for_those_that_are_listed(schema: GraphQLSchema) -> None:
+    documents = separate_operations(parse((DESIGN / "operations.graphql").read_text()))
+    faulty = {name: errors[0].message for name, document in documents.items() if (errors := validate(schema, document))}
+    assert {name: why for name, why in faulty.items() if name not in NOT_BUILT} == {}
+    assert faulty.keys() == NOT_BUILT, "what validates now is built: take it from the list"

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gql.commands.calling import program
 from tests.support.cli import anabranch
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def test_new_lists_every_example_with_a_sentence(anabranch: Command) -> None:
 
 
 def test_new_copies_an_example_under_its_own_name_or_another(anabranch: Command, tmp_path: Path) -> None:
-    assert anabranch("new", "hello") == (0, "Wrote hello.yaml; run it: anabranch run hello.yaml --watch\n", "")
+    assert anabranch("new", "hello") == (0, f"Wrote hello.yaml; run it: {program()} run hello.yaml --watch\n", "")
     assert anabranch("new", "hello.yaml", "mine.yaml")[0] == 0
     (tmp_path / "flows").mkdir()
     assert anabranch("new", "hello", "flows")[0] == 0

@@ -41,6 +41,17 @@ def test_an_event_that_never_arrived_is_lost() -> None:
     assert claims_of([*LOG[:4], *LOG[5:]])["events lost"].counted == 1
 
 
+def test_an_event_that_the_log_itself_has_lost_is_lost() -> None:
+    gap = [*LOG[:4], *LOG[5:]]
+    assert claims_of(gap, gap)["events lost"].counted == 1
+
+
+def test_a_kill_before_any_node_was_done_keeps_nothing_and_does_not_pass() -> None:
+    tally = Tally([read_event(raw) for raw in LOG], [Kill(1, frozenset())])
+    [kept] = [claim for claim in tally.claims(tally.arrived, 1) if claim.what == "nodes kept"]
+    assert str(kept) == "nodes kept 0, and it has to be 1"
+
+
 def test_an_event_that_came_twice_is_doubled() -> None:
     assert claims_of([*LOG[:5], LOG[4], *LOG[5:]])["events doubled"].counted == 1
 
