@@ -43,8 +43,7 @@ def _comparison(one: Comparison, column: ColumnElement[Any]) -> ColumnElement[bo
         case Operator.NE:
             return found.is_distinct_from(_json(one.value))
         case Operator.IN:
-            values = one.value if isinstance(one.value, list) else []
-            return or_(false(), *(found == _json(value) for value in values))
+            return found.in_(select(cast(_each(one.value), JSONB)))
         case Operator.EXISTS:
             exists = func.coalesce(found != _json(None), False)
             return exists if one.value else not_(exists)
@@ -66,6 +65,17 @@ def _contains(one: Comparison, found: ColumnElement[Any], column: ColumnElement[
     text = column.op("#>>", return_type=Text())(_path(one.path))
     has_text = and_(func.jsonb_typeof(found) == "string", func.strpos(text, one.value) > 0)
     return or_(func.coalesce(has_text, False), has_item)
+
+
+def _each(values: Json) -> ColumnElement[str]:
+    # One parameter, whatever the list's length: a statement takes 65,535 at most, and is written on the event loop.
+    texts = [orjson.dumps(value).decode() for value in values] if isinstance(values, list) else []
+    return each_text(texts)
+
+
+def each_text(texts: Sequence[str]) -> ColumnElement[str]:
+    """Return a column of texts, to be compared with all at once."""
+    return func.unnest(cast(literal(list(texts), ARRAY(Text)), ARRAY(Text)), type_=Text()).column_valued("given")
 
 
 def _path(path: Sequence[str]) -> ColumnElement[Any]:
