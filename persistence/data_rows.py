@@ -9,12 +9,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, assert_never, cast
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, Integer, Numeric, Text, and_, case, false, func, literal, or_, true
+from sqlalchemy import BigInteger, Boolean, Integer, Numeric, Text, and_, case, false, func, literal, or_, select, true
 from sqlalchemy import cast as as_type
 
 from domain.data_tables import ColumnType, DataTable, RowOrder
 from domain.filters import AllOf, AnyOf, Comparison, Condition, Not, Operator
-from persistence.filters import where
+from persistence.filters import each_text, where
 from persistence.tables import data_rows
 
 if TYPE_CHECKING:
@@ -88,7 +88,9 @@ def _where_exact(one: Comparison) -> ColumnElement[bool]:
     match one.operator:
         case Operator.IN:
             values = cast("Sequence[Any]", one.value)
-            return or_(false(), *(func.coalesce(_is_same(number, value), False) for value in values))
+            numbers = each_text([str(value) for value in values if value is not None])
+            is_one = func.coalesce(number.in_(select(as_type(numbers, Numeric))), False)
+            return or_(is_one, number.is_(None)) if None in values else is_one
         case Operator.NE:
             return ~func.coalesce(_is_same(number, one.value), False)
         case Operator.EQ:

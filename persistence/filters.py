@@ -72,6 +72,11 @@ def _contains(one: Comparison, found: ColumnElement[Any], column: ColumnElement[
     return or_(func.coalesce(has_text, False), has_item)
 
 
+def each_text(texts: Sequence[str]) -> ColumnElement[str]:
+    """Return a column of texts, to be compared with all at once."""
+    return func.unnest(cast(literal(list(texts), ARRAY(Text)), ARRAY(Text)), type_=Text()).column_valued("given")
+
+
 def _path(path: Sequence[str]) -> ColumnElement[Any]:
     return cast(literal(list(path), ARRAY(Text)), ARRAY(Text))
 

@@ -27,6 +27,9 @@ faiss: Any = cast("Any", _faiss)
 
 NO_SEQ: Final = -1
 _NONE: Final = np.empty(0, np.int64)
+# Outside of these lengths the squares of 32 bits overflow or vanish, and the direction with them.
+_SHORT: Final = 1e-15
+_LONG: Final = 1e18
 _MAX_DEAD: Final = 0.2
 # A graph visited for a narrow choice of vectors finds few of them; comparing with all that are chosen is exact, and up to
 # this share of the graph no slower.
@@ -329,8 +332,14 @@ class FaissIndex:
     def _prepared(self, vectors: Floats) -> Floats:
         prepared = np.ascontiguousarray(vectors, np.float32)
         if self.metric is VectorMetric.COSINE and len(prepared):
-            lengths = np.linalg.norm(prepared, axis=1, keepdims=True)
-            # What has no direction is as near to everything as to nothing.
+            lengths = _lengths(prepared)
+            is_off = ((lengths < _SHORT) | (lengths > _LONG)).ravel()
+            if is_off.any():
+                prepared = prepared.copy()
+                largest = np.abs(prepared[is_off]).max(axis=1, keepdims=True)
+                # What has no direction is as near to everything as to nothing.
+                prepared[is_off] /= np.where(largest > 0, largest, 1)
+                lengths[is_off] = _lengths(prepared[is_off])
             prepared = prepared / np.maximum(lengths, np.finfo(np.float32).tiny)
         return prepared
 
@@ -376,3 +385,8 @@ def _best(found: list[tuple[Floats, Seqs]], top_k: int) -> tuple[Floats, Seqs]:
     scores[seqs == NO_SEQ] = -np.inf
     order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
     return np.take_along_axis(scores, order, axis=1), np.take_along_axis(seqs, order, axis=1)
+
+
+def _lengths(vectors: Floats) -> Floats:
+    with np.errstate(over="ignore"):
+        return np.linalg.norm(vectors, axis=1, keepdims=True).astype(np.float32, copy=False)

@@ -92,3 +92,14 @@ async def test_an_index_serves_what_is_compared_for_equality(database: Database)
         await connection.execute(text("SET LOCAL enable_seqscan = off"))
         plan = (await connection.exec_driver_sql(f"EXPLAIN {asked}")).scalars().all()
     assert any("documents_metadata_idx" in line for line in plan), "\n".join(plan)
+
+
+async def test_any_number_of_values_is_one_parameter_of_the_statement(database: Database) -> None:
+    values: list[Json] = [*range(1_000)]
+    raw: Json = {"or": [{"path": "year", "in": values}] * 190}
+    items = func.jsonb_array_elements(cast(literal(orjson.dumps(ROWS).decode(), Text), JSONB))
+    rows = items.table_valued(column("value", JSONB), with_ordinality="place").render_derived()
+    statement = select(rows.c.place).where(where(read_filter(raw), rows.c.value))
+    async with database.connection() as connection:
+        found = (await connection.execute(statement)).scalars().all()
+    assert [place - 1 for place in found] == [2]

@@ -143,6 +143,19 @@ def test_an_index_that_somebody_else_brought_on_is_not_changed_twice() -> None:
     assert (index.live, index.last_seq) == (3, 3)
 
 
+@pytest.mark.parametrize("factor", [1e-40, 1e-25, 1e15, 1e30, 1e37])
+def test_a_direction_is_found_however_long_its_vector_is(factor: float) -> None:
+    query = random_vectors(1, seed=3)
+    index = FaissIndex(8, VectorMetric.COSINE, SMALL)
+    vectors = np.concatenate([random_vectors(3), query, query])
+    vectors[3] *= np.float32(factor)
+    index.change(0, 5, np.arange(1, 6), vectors, NONE)
+    for asked in (query, query * np.float32(factor)):
+        scores, seqs = index.search(asked, 2)
+        assert set(seqs[0].tolist()) == {4, 5}
+        assert scores[0] == pytest.approx([1, 1], abs=1e-3)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(
