@@ -28,6 +28,8 @@ MAX_TOP_K: Final = 100
 MIN_CHUNK_CHARS: Final = 100
 MAX_CHUNK_CHARS: Final = 8_000
 MAX_DIMENSION: Final = 8_192
+MAX_VECTOR_NUMBER: Final = 1e15
+"""The largest number of a vector, without its sign: products of the longest two are still finite in 32 bits."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 

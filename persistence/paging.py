@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, Row, Select, column, func, literal, select, true, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, column, func, literal, select, true, tuple_
 from sqlalchemy import cast as cast_to
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Uuid
@@ -26,6 +26,9 @@ Key: TypeAlias = "str | int | Decimal | UUID"
 KeyType: TypeAlias = "type[str | int | Decimal | UUID]"
 
 _MAX_CURSOR = 4_096
+_MAX_INT = 2**63
+_MAX_EXPONENT = 16_383
+"""What `numeric` holds on either side of the point, and less than it holds in front."""
 
 
 def encode_cursor(values: Sequence[Key]) -> str:
@@ -56,14 +59,19 @@ def decode_cursor(cursor: str, types: Sequence[KeyType]) -> list[Key]:
 def _typed(value: object, kind: KeyType) -> Key:
     if kind is UUID and isinstance(value, str):
         return UUID(value)
-    if kind is Decimal and isinstance(value, str) and (number := Decimal(value)).is_finite():
+    if kind is Decimal and isinstance(value, str) and _is_numeric(number := Decimal(value)):
         return number
-    if kind is int and type(value) is int:
+    if kind is int and type(value) is int and abs(value) < _MAX_INT:
         return value
     # PostgreSQL stores no NUL; orjson refuses lone surrogates by itself.
     if kind is str and isinstance(value, str) and "\0" not in value:
         return value
     raise CursorInvalid
+
+
+def _is_numeric(number: Decimal) -> bool:
+    exponent = number.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -_MAX_EXPONENT and number.adjusted() <= _MAX_EXPONENT
 
 
 async def read_page(
@@ -171,4 +179,6 @@ def _page(
 
 def _place(cursor: str, columns: Sequence[ColumnElement[Any]], types: Sequence[KeyType]) -> ColumnElement[Any]:
     values = decode_cursor(cursor, types)
-    return tuple_(*(literal(value, key.type) for value, key in zip(values, columns, strict=True)))
+    # Whole numbers as the widest: the one of a forged cursor need not be of its column's width.
+    kinds = [BigInteger() if kind is int else key.type for key, kind in zip(columns, types, strict=True)]
+    return tuple_(*(literal(value, kind) for value, kind in zip(values, kinds, strict=True)))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from domain.collections import MAX_TEXT_BYTES, SearchMode, VectorMetric
+from domain.collections import MAX_TEXT_BYTES, MAX_VECTOR_NUMBER, SearchMode, VectorMetric
 from domain.errors import Conflict, NodeFault, NotFound
 from domain.texts import storable
 from runtime.ingestion import check_dimension
@@ -80,7 +79,7 @@ def read_vector(numbers: Sequence[float], collection: Collection) -> NDArray[np.
     """Return numbers as a query, `(1, dim)` float32.
 
     Raises:
-        NodeFault: `INVALID_VECTOR`: not as long as the collection's vectors, not finite, or without a direction where
+        NodeFault: `INVALID_VECTOR`: not as long as the collection's vectors, not finite, too large, or without a direction where
             the angle is measured.
     """
     if len(numbers) != collection.dimension:
@@ -89,13 +88,11 @@ def read_vector(numbers: Sequence[float], collection: Collection) -> NDArray[np.
             f"{collection.dimension:,}."
         )
         raise NodeFault("INVALID_VECTOR", message)
-    wrong = next((place for place, number in enumerate(numbers) if not math.isfinite(number)), None)
-    with np.errstate(over="ignore"):
-        vector = np.asarray([numbers], np.float32)
-    if wrong is None and not np.isfinite(vector).all():
-        wrong = int(np.argmin(np.isfinite(vector)))
+    wrong = next((place for place, number in enumerate(numbers) if not abs(number) <= MAX_VECTOR_NUMBER), None)
     if wrong is not None:
-        raise NodeFault("INVALID_VECTOR", f"Number {wrong} of the vector (from 0) is not finite in 32 bits.")
+        message = f"Number {wrong} of the vector (from 0) is larger than {MAX_VECTOR_NUMBER:.0e}, or none."
+        raise NodeFault("INVALID_VECTOR", message)
+    vector = np.asarray([numbers], np.float32)
     if collection.metric is VectorMetric.COSINE and not vector.any():
         raise NodeFault("INVALID_VECTOR", "All numbers of the vector are 0: it has no direction.")
     return vector

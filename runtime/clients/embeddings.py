@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 import openai
 
-from domain.collections import MAX_DIMENSION
+from domain.collections import MAX_DIMENSION, MAX_VECTOR_NUMBER
 from domain.errors import NodeFault
 from runtime.clients.openai_faults import OpenaiFaults, as_model_fault
 from runtime.clients.openai_transport import open_client
@@ -119,7 +119,7 @@ def read_vectors(items: Any, count: int) -> NDArray[np.float32]:
         raise _unreadable("numbers that are not finite")
     with np.errstate(over="ignore"):
         read = np.asarray(vectors, np.float32)
-    if not np.isfinite(read).all():
+    if not (np.abs(read) <= MAX_VECTOR_NUMBER).all():
         raise _unreadable("numbers that are too large")
     return read
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
+from decimal import Decimal
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import orjson
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import Integer, insert, literal_column, select
 
 from domain.errors import CursorInvalid
 from domain.ports.paging import Page, PageRequest
@@ -115,3 +116,25 @@ def _cursor(values: object) -> str:
 def test_a_cursor_that_was_not_given_out_is_refused(cursor: str) -> None:
     with pytest.raises(CursorInvalid):
         decode_cursor(cursor, [str, UUID])
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999999", "1e-999999", "0e999999", 1.5, "one"])
+def test_a_number_that_the_database_cannot_hold_is_no_cursor(number: object) -> None:
+    with pytest.raises(CursorInvalid):
+        decode_cursor(_cursor([number]), [Decimal])
+
+
+@pytest.mark.parametrize("number", [2**31, -(2**31) - 1, 2**62])
+async def test_a_forged_number_wider_than_its_column_is_no_fault_of_the_server(rows: Database, number: int) -> None:
+    narrow = literal_column("1", Integer).label("narrow")
+    request = PageRequest(limit=10, after=_cursor([number, str(UUID(int=0))]))
+    async with rows.connection() as connection:
+        page = await read_page(
+            connection, select(narrow, workspaces.c.id), [(narrow, int), (workspaces.c.id, UUID)], request, tuple
+        )
+    assert len(page.items) == (0 if number > 0 else len(NAMES))
+
+
+def test_a_number_wider_than_any_column_is_no_cursor() -> None:
+    with pytest.raises(CursorInvalid):
+        decode_cursor(_cursor([2**64 - 1]), [int])

@@ -93,6 +93,7 @@ BROKEN: dict[str, Any] = {
     "NaN": vectors([[1.0, float("nan")], [1.0, 2.0]]),
     "infinite": vectors([[1.0, float("inf")], [1.0, 2.0]]),
     "too large for 32 bits": vectors([[1.0, 1e300], [1.0, 2.0]]),
+    "too large for products": vectors([[1.0, 1e30], [1.0, 2.0]]),
     "the same place twice": {"data": [{"index": 0, "embedding": [1.0]}, {"index": 0, "embedding": [1.0]}]},
     "no numbers": vectors([["a", "b"], ["c", "d"]]),  # type: ignore[list-item] # pyright: ignore[reportArgumentType]
     "base64": {"data": [{"index": 0, "embedding": "AACAPw=="}, {"index": 1, "embedding": "AACAPw=="}]},

@@ -92,6 +92,8 @@ async def test_matches_below_the_threshold_are_left_out(library: Library) -> Non
         ({"searchVector": "{{ [1, 2, 3] }}"}, "INVALID_VECTOR"),
         ({"searchVector": "{{ input.q }}"}, "INVALID_VECTOR"),
         ({"searchVector": "[1e39, 0]"}, "INVALID_VECTOR"),
+        ({"searchVector": "[1e30, 0]"}, "INVALID_VECTOR"),
+        ({"searchVector": "[0, -1e16]"}, "INVALID_VECTOR"),
         ({"searchVector": "{{ ['a'] }}"}, "INVALID_VECTOR"),
         ({"searchVector": "[NaN]"}, "INVALID_VECTOR"),
         ({"searchVector": "[true]"}, "INVALID_VECTOR"),
