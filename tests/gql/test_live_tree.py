@@ -69,6 +69,7 @@ def test_matches_of_a_search_are_drawn_with_their_scores_each_on_one_line() -> N
     lines = drawn(RunView.of(read_run(opened())), node_event(3, "NodeSucceeded", durationMs=9, output=output))
     assert lines[2] == "    0.51  asyncio.wait: Wait for �[31mFutures."
     assert lines[3].startswith("    -1.00  long long")
+    assert lines[3].endswith("…"), "what does not fit is seen to be cut"
     assert len(lines) == 4
     other = {"matches": "none"}
     assert len(drawn(RunView.of(read_run(opened())), node_event(3, "NodeSucceeded", output=other))) == 2
