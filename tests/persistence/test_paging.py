@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid4
 
 import orjson
@@ -128,7 +128,7 @@ def test_a_number_that_the_database_cannot_hold_is_no_cursor(number: object) -> 
 async def test_a_forged_number_wider_than_its_column_is_no_fault_of_the_server(rows: Database, number: int) -> None:
     narrow = literal_column("1", Integer).label("narrow")
     request = PageRequest(limit=10, after=_cursor([number, str(UUID(int=0))]))
-    statement: Select[Any] = select(narrow, workspaces.c.id)
+    statement = cast("Select[Any]", select(narrow, workspaces.c.id))
     async with rows.connection() as connection:
         page = await read_page(connection, statement, [(narrow, int), (workspaces.c.id, UUID)], request, tuple)
     assert len(page.items) == (0 if number > 0 else len(NAMES))
