@@ -17,7 +17,7 @@ from gql.absent import ABSENT, or_none
 from gql.context import Info
 from gql.enums import expose
 from gql.fields import mutation
-from gql.ids import from_id, to_id
+from gql.ids import from_id, to_id, workspace_id_of
 from gql.lookup import find_node, register_node
 from gql.nodes import Node
 from gql.paging import After, Before, Connection, Edge, First, Last, page_request
@@ -354,7 +354,7 @@ class ConnectionMutation:
     ) -> CreateConnectionPayload:
         """Store a connection."""
         given = input.workspace_id
-        workspace_id = WorkspaceId(from_id(Prefix.WORKSPACE, given, "input", "workspaceId")) if given else None
+        workspace_id = workspace_id_of(given, "input", "workspaceId")
         connection = await info.context.services.connections.create(info.context.principal, workspace_id, _draft(input))
         return CreateConnectionPayload(connection=ConnectionProfile.of(connection))
 

@@ -20,7 +20,7 @@ from gql.context import Context, Info
 from gql.enums import expose
 from gql.fields import mutation, query
 from gql.filters import FilterInput, condition_of
-from gql.ids import find_id, from_id, to_id
+from gql.ids import find_id, from_id, to_id, workspace_id_of
 from gql.lookup import find_node, register_node
 from gql.nodes import Node
 from gql.orders import OrderDirection
@@ -302,7 +302,7 @@ class DataTableMutation:
     ) -> CreateDataTablePayload:
         """Make a table."""
         given, actor = input.workspace_id, info.context.principal
-        workspace_id = WorkspaceId(from_id(Prefix.WORKSPACE, given, "input", "workspaceId")) if given else None
+        workspace_id = workspace_id_of(given, "input", "workspaceId")
         columns = [
             domain.DataColumn(one.name, one.type, one.is_required, or_none(one.description)) for one in input.columns
         ]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import strawberry
 
 from domain.errors import InvalidId
-from domain.ids import Prefix, from_global, to_global
+from domain.ids import Prefix, WorkspaceId, from_global, to_global
+from gql.absent import or_none
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -36,3 +37,13 @@ def find_id(prefix: Prefix, text: str) -> UUID | None:
         return from_global(prefix, text)
     except InvalidId:
         return None
+
+
+def workspace_id_of(given: strawberry.ID | None, *path: str) -> WorkspaceId | None:
+    """Return the workspace that a client named as the argument at `path`; None if it named none.
+
+    Raises:
+        InvalidId: it is no id of a workspace, as an empty text is none.
+    """
+    named = or_none(given)
+    return None if named is None else WorkspaceId(from_id(Prefix.WORKSPACE, named, *path))

@@ -12,6 +12,7 @@ import structlog
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
+_MAX_END = 16_384
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -32,7 +33,7 @@ def configure_logs(*, is_for_people: bool | None = None) -> None:
     last: list[Processor] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if is_terminal
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        else [structlog.processors.format_exc_info, _in_bounds, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -55,4 +56,12 @@ def configure_logs(*, is_for_people: bool | None = None) -> None:
 def _on_one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Keep what others wrote from breaking out of its line or steering a terminal."""
     event["event"] = _CONTROL.sub(" ", str(event.get("event", "")))
+    return event
+
+
+def _in_bounds(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Keep both ends of a traceback whose error repeats something long, such as a statement of SQL."""
+    told = event.get("exception")
+    if isinstance(told, str) and len(told) > 2 * _MAX_END:
+        event["exception"] = f"{told[:_MAX_END]}\n…\n{told[-_MAX_END:]}"
     return event

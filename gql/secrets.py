@@ -16,7 +16,7 @@ from domain.ids import Prefix, SecretId, WorkspaceId, to_global
 from gql.absent import ABSENT, or_none
 from gql.context import Info
 from gql.fields import mutation
-from gql.ids import from_id, to_id
+from gql.ids import from_id, to_id, workspace_id_of
 from gql.lookup import find_node, register_node
 from gql.nodes import Node
 from gql.paging import After, Before, Connection, Edge, First, Last, page_request
@@ -172,7 +172,7 @@ class SecretMutation:
     ) -> CreateSecretPayload:
         """Store a secret."""
         given = input.workspace_id
-        workspace_id = WorkspaceId(from_id(Prefix.WORKSPACE, given, "input", "workspaceId")) if given else None
+        workspace_id = workspace_id_of(given, "input", "workspaceId")
         secret = await info.context.services.secrets.create(
             info.context.principal, workspace_id, input.name, input.value, or_none(input.description)
         )

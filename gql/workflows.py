@@ -20,7 +20,7 @@ from gql.absent import ABSENT
 from gql.context import Context, Info
 from gql.fields import mutation, query
 from gql.graphs import Graph, GraphInput, plain_lists
-from gql.ids import find_id, from_id, to_id
+from gql.ids import find_id, from_id, to_id, workspace_id_of
 from gql.lookup import find_node, register_node
 from gql.nodes import Node
 from gql.paging import After, Before, Connection, Edge, First, Last, page_request
@@ -180,10 +180,6 @@ OrderArgument: TypeAlias = Annotated[
 ]
 
 
-def _workspace_id(given: strawberry.ID | None, *path: str) -> WorkspaceId | None:
-    return WorkspaceId(from_id(Prefix.WORKSPACE, given, *path)) if given else None
-
-
 async def _page(
     info: Info,
     workspace_id: WorkspaceId | None,
@@ -258,7 +254,7 @@ class WorkflowQuery:
         before: Before = ABSENT,
     ) -> WorkflowConnection:
         """List workflows."""
-        workspace = _workspace_id(workspace_id, "workspaceId")
+        workspace = workspace_id_of(workspace_id, "workspaceId")
         return await _page(info, workspace, filter, order_by, page_request(first, after, last, before))
 
     @query(Permission.READ, description="What would be wrong with a graph, without saving it; at most 1,000.")
@@ -274,7 +270,7 @@ class WorkflowQuery:
         ] = ABSENT,
     ) -> list[GraphProblem]:
         """Check a graph."""
-        workspace = _workspace_id(workspace_id, "workspaceId")
+        workspace = workspace_id_of(workspace_id, "workspaceId")
         actor, service = info.context.principal, info.context.services.workflows
         return [GraphProblem.of(one) for one in await service.validate(actor, workspace, *plain_lists(graph))]
 
@@ -290,7 +286,7 @@ class WorkflowMutation:
         input: Annotated[CreateWorkflowInput, strawberry.argument(description="What is asked for.")],  # noqa: A002
     ) -> CreateWorkflowPayload:
         """Make a workflow."""
-        workspace = _workspace_id(input.workspace_id, "input", "workspaceId")
+        workspace = workspace_id_of(input.workspace_id, "input", "workspaceId")
         service = info.context.services.workflows
         workflow = await service.create(info.context.principal, workspace, input.draft())
         return CreateWorkflowPayload(workflow=Workflow.of(workflow))

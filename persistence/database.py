@@ -177,6 +177,7 @@ def create_engine(url: str, *, pool_size: int, statement_timeout_ms: int) -> Asy
         max_overflow=0,
         pool_use_lifo=True,  # the connection that was used last has its statements prepared and its caches warm
         pool_timeout=_POOL_TIMEOUT_S,
+        hide_parameters=True,  # an error is logged with its text, and what tenants store is not for the log
         json_serializer=_to_json,
         json_deserializer=orjson.loads,
     )

@@ -50,8 +50,8 @@ class Embedders:
             # Every model of the server is memory and a download: only the operator chooses it.
             if spec.model != self._local.name:
                 message = (
-                    f"The server embeds with {self._local.name!r}, not with {spec.model!r}: rebuild the collection with "
-                    "another embedder, or set ANABRANCH_EMBEDDING__MODEL."
+                    f"The server embeds with {self._local.name!r}, not with {spec.model[:80]!r}: choose that, or rebuild "
+                    "the collection with another embedder, or set ANABRANCH_EMBEDDING__MODEL."
                 )
                 raise NodeFault("MODEL_REFUSED", message)
             return self._local

@@ -12,7 +12,7 @@ from strawberry.scalars import JSON
 
 from domain import collections as domain
 from domain.identity import Permission
-from domain.ids import CollectionId, Prefix, WorkspaceId
+from domain.ids import CollectionId, Prefix
 from gql.collections.inputs import (
     CreateCollectionInput,
     DeleteCollectionInput,
@@ -25,7 +25,7 @@ from gql.collections.types import Chunk, Collection, Document
 from gql.context import Info
 from gql.fields import mutation, query, subscription
 from gql.filters import condition_of
-from gql.ids import find_id, from_id, to_id
+from gql.ids import find_id, from_id, to_id, workspace_id_of
 from gql.payloads import Payload
 
 
@@ -143,7 +143,7 @@ class CollectionMutation:
     ) -> CreateCollectionPayload:
         """Make a collection."""
         given = input.workspace_id
-        workspace_id = WorkspaceId(from_id(Prefix.WORKSPACE, given, "input", "workspaceId")) if given else None
+        workspace_id = workspace_id_of(given, "input", "workspaceId")
         made = await info.context.services.collections.create(info.context.principal, workspace_id, input.draft())
         return CreateCollectionPayload(collection=Collection.of(made))
 

@@ -136,7 +136,10 @@ class DeleteDocumentsInput:
         Raises:
             InvalidId: one is no id of a document.
         """
-        return [DocumentId(from_id(Prefix.DOCUMENT, text, "input", "documentIds")) for text in self.document_ids or ()]
+        return [
+            DocumentId(from_id(Prefix.DOCUMENT, text, "input", "documentIds", str(place)))
+            for place, text in enumerate(self.document_ids or ())
+        ]
 
 
 @strawberry.input(description="What `rebuildCollection` takes.")

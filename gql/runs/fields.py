@@ -17,7 +17,7 @@ from domain.run import RunQuery, RunStatus
 from gql.absent import ABSENT, or_none
 from gql.context import Info
 from gql.fields import mutation, query, subscription
-from gql.ids import find_id, from_id
+from gql.ids import find_id, from_id, workspace_id_of
 from gql.paging import After, Before, First, Last, page_request
 from gql.payloads import Payload
 from gql.runs.events import RunEvent, event_of
@@ -130,7 +130,9 @@ class RunQueries:
         before: Before = ABSENT,
     ) -> RunConnection:
         """List the runs of a workspace."""
-        return await _page(info, _workspace(workspace_id), _query(filter), (first, after, last, before))
+        return await _page(
+            info, workspace_id_of(workspace_id, "workspaceId"), _query(filter), (first, after, last, before)
+        )
 
 
 @strawberry.type
@@ -212,15 +214,14 @@ class RunSubscription:
         ] = ABSENT,
     ) -> AsyncGenerator[Run]:
         """Watch the runs of a workspace."""
-        of = None if not workflow_id else WorkflowId(from_id(Prefix.WORKFLOW, workflow_id, "workflowId"))
-        changes = info.context.services.runs.changes(info.context.principal, _workspace(workspace_id), of)
+        named = or_none(workflow_id)
+        of = None if named is None else WorkflowId(from_id(Prefix.WORKFLOW, named, "workflowId"))
+        changes = info.context.services.runs.changes(
+            info.context.principal, workspace_id_of(workspace_id, "workspaceId"), of
+        )
         async with aclosing(changes) as runs:
             async for run in runs:
                 yield Run.of(run)
-
-
-def _workspace(given: strawberry.ID | None) -> WorkspaceId | None:
-    return WorkspaceId(from_id(Prefix.WORKSPACE, given, "workspaceId")) if given else None
 
 
 def _query(given: RunFilter | None) -> RunQuery:

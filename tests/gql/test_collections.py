@@ -173,6 +173,18 @@ async def test_documents_are_deleted_by_all_that_is_given(desk: Desk) -> None:
     assert told == {"deletedCount": 3, "collection": {"stats": {"documents": 1}}, "userErrors": []}
 
 
+async def test_an_id_that_is_none_is_told_with_its_place(desk: Desk) -> None:
+    collection = await desk.make()
+    written = await desk.fill(collection, a="A.")
+    ids = [written["documents"][0]["id"], "x"]
+    told = await desk.ask(DELETE_DOCUMENTS, input={"collectionId": collection, "documentIds": ids})
+    assert [(error["code"], error["path"]) for error in told["userErrors"]] == [
+        ("NOT_FOUND", ["input", "documentIds", "1"])
+    ]
+    made = await desk.ask(CREATE, input={"name": "other", "workspaceId": ""})
+    assert [(error["code"], error["path"]) for error in made["userErrors"]] == [("NOT_FOUND", ["input", "workspaceId"])]
+
+
 async def test_what_is_not_supported_yet_says_so(desk: Desk) -> None:
     collection = await desk.make()
     for mode in ("KEYWORD", "HYBRID"):

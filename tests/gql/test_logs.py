@@ -45,3 +45,17 @@ def test_a_fault_is_logged_with_its_traceback(capsys: pytest.CaptureFixture[str]
         logging.getLogger("gql.presenting").exception("internal error", extra={"error_id": "e-1"})
     _, err = capsys.readouterr()
     assert "ZeroDivisionError" in json.loads(err)["exception"]
+
+
+def test_a_traceback_is_cut_in_the_middle_when_its_error_is_long(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(is_for_people=False)
+    try:
+        _ = {}["begin" + "x" * 10_000_000 + "end"]
+    except KeyError:
+        logging.getLogger("gql.presenting").exception("internal error")
+    _, err = capsys.readouterr()
+    told = json.loads(err)["exception"]
+    assert len(told) < 40_000
+    assert told.startswith("Traceback")
+    assert "begin" in told
+    assert told.endswith("end'")

@@ -83,6 +83,13 @@ async def test_an_error_of_the_statement_is_neither_translated_nor_a_constraint(
     assert sqlstate(caught.value) == "22012"
 
 
+async def test_an_error_does_not_repeat_what_was_to_be_stored(database: Database) -> None:
+    with pytest.raises(DBAPIError) as caught:
+        async with database.connection() as connection:
+            await connection.execute(text("SELECT CAST(1 AS integer) / (length(:given) - 6)"), {"given": "secret"})
+    assert "secret" not in str(caught.value)
+
+
 async def test_json_goes_in_as_values_and_comes_out_as_values(database: Database) -> None:
     value = {"z": [1, 2.5, None], "a": "𝄞 ü"}
     async with database.connection() as connection:
