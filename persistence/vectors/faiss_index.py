@@ -389,4 +389,4 @@ def _best(found: list[tuple[Floats, Seqs]], top_k: int) -> tuple[Floats, Seqs]:
 
 def _lengths(vectors: Floats) -> Floats:
     with np.errstate(over="ignore"):
-        return np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.asarray(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid4
 
 import orjson
@@ -15,6 +15,8 @@ from persistence.paging import decode_cursor, encode_cursor, read_page
 from persistence.tables import workspaces
 
 if TYPE_CHECKING:
+    from sqlalchemy import Select
+
     from persistence.database import Database
 
 NAMES = ["ada", "bob", "bob", "bob", "eve", "zoe"]
@@ -129,9 +131,8 @@ async def test_a_forged_number_wider_than_its_column_is_no_fault_of_the_server(r
     narrow = literal_column("1", Integer).label("narrow")
     request = PageRequest(limit=10, after=_cursor([number, str(UUID(int=0))]))
     async with rows.connection() as connection:
-        page = await read_page(
-            connection, select(narrow, workspaces.c.id), [(narrow, int), (workspaces.c.id, UUID)], request, tuple
-        )
+        listed = cast("Select[Any]", select(narrow, workspaces.c.id))
+        page = await read_page(connection, listed, [(narrow, int), (workspaces.c.id, UUID)], request, tuple)
     assert len(page.items) == (0 if number > 0 else len(NAMES))
 
 
