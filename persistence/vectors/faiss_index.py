@@ -340,7 +340,7 @@ class FaissIndex:
                 # What has no direction is as near to everything as to nothing.
                 prepared[is_off] /= np.where(largest > 0, largest, 1)
                 lengths[is_off] = _lengths(prepared[is_off])
-            prepared = prepared / np.maximum(lengths, np.finfo(np.float32).tiny)
+            prepared = np.asarray(prepared / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)
         return prepared
 
     def _live_seqs(self) -> Seqs:
