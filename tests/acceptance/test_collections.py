@@ -48,11 +48,13 @@ class Place:
         self.console = Console(file=self.said, width=200)
 
     async def run(self, example: str, **values: Any) -> dict[str, Any]:
-        self.said.truncate(0)
+        self.said.seek(0)
+        self.said.truncate()
         given = Given((), json.dumps(values))
         status = await run_workflow(self.target, str(EXAMPLES / example), given, self.console, is_watched=True)
-        told = self.said.getvalue()
+        told = "\n" + self.said.getvalue()
         assert status == 0, told
+        assert "\n{\n" in told, told
         return json.loads(told[told.rindex("\n{\n") :])
 
     async def library(self) -> Any:

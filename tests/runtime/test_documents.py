@@ -142,7 +142,9 @@ async def test_a_server_whose_model_was_exchanged_says_what_to_do(database_url: 
         made = await library.make()
     async with open_library(database_url, data_dir, model="newer") as again:
         owner = replace(library, services=again.services)
-        with pytest.raises(InvalidInput, match="embeds with 'newer', not with 'all-minilm-l6-v2-int8': rebuild"):
+        with pytest.raises(
+            InvalidInput, match="embeds with 'newer', not with 'all-minilm-l6-v2-int8': choose that, or rebuild"
+        ):
             await owner.find(made, "x")
 
 
