@@ -141,12 +141,13 @@ class Other:
     async def ask(self, do: str, number: int) -> list[Any]:
         """Have something done; return the answer."""
         asked = next(self._ids)
-        self._waiting[asked] = self._loop.create_future()
+        # Held here: the thread takes it away as soon as the answer is there, which may be before it is awaited.
+        answer = self._waiting[asked] = self._loop.create_future()
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"id": asked, "do": do, "number": number}).encode() + b"\n")
         self._process.stdin.flush()
         async with asyncio.timeout(30):
-            return await self._waiting[asked]
+            return await answer
 
 
 @pytest.mark.long
