@@ -154,14 +154,6 @@ class PostgresRunQueue:
         async with self._database.single() as connection:
             await connection.execute(text(statement), {"dead": dead})
 
-    async def release(self, executor: ExecutorId) -> int:
-        """Give the unfinished runs of an executor that stops to whoever takes them first; return how many."""
-        statement = """
-            UPDATE executors SET expires_at = now() - interval '1 second' WHERE id = :executor
-        """
-        async with self._database.single() as connection:
-            return (await connection.execute(text(statement), {"executor": executor})).rowcount
-
     async def log_of(self, run_id: RunId) -> Sequence[LoggedEvent]:
         """Return the whole log of a run without deltas, oldest first, with the outputs of its nodes."""
         statement = """
