@@ -14,8 +14,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install -qq -
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --annotation-style line
 
-.PHONY: help setup demo dev serve test test-long check fmt bench schema env-example migration web lock \
-	style types imports schema-drift migration-drift house-rules web-check
+.PHONY: help setup demo dev serve test test-long check fmt bench schema schema-table schema-baseline env-example migration web lock \
+	style types imports schema-drift migration-drift house-rules web-check audit
 
 help: ## Tell what each recipe is for.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,8 +76,11 @@ serve: setup ## Serve as the settings say.
 
 # ── Testing ──
 
+# One more than there are processors: tests wait for sockets and commits about a third of their time.
+TEST_PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+
 test: setup ## Run the tests (under 5 minutes).
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --maxprocesses 4 $(ARGS)
 
 test-long: setup ## Run the long tests: kills, fuzz, engines, browser.
 	@$(BIN)/python -m pytest -m long --timeout 900 $(ARGS)
@@ -113,14 +116,23 @@ migration-drift: setup ## Compare the migrations with persistence/tables.py.
 web-check: setup ## Check the types of the pages and run their tests.
 	@$(BIN)/python web/build.py check
 
+audit: setup ## Compare the locked packages with what is known of their faults, where that can be asked.
+	@$(BIN)/python -m tests.support.audit
+
 # ── Changing ──
 
 fmt: setup ## Format, and repair what the linter can.
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
-schema: setup ## Write schema.graphql from the code.
+schema: $(STAMPS)/project ## Write schema.graphql from the code.
 	@trap 'rm -f schema.graphql.new' EXIT; $(BIN)/anabranch schema > schema.graphql.new; cp schema.graphql.new schema.graphql
+
+schema-table: setup ## Write docs/schema-tests.md: which test asks for which name of the schema.
+	@$(BIN)/python -m tests.support.schema_table
+
+schema-baseline: setup ## Take schema.graphql as what clients rely on; refuses what would break them.
+	@$(BIN)/python -m tests.support.schema_changes
 
 env-example: setup ## Write .env.example from runtime/settings.py.
 	@trap 'rm -f .env.example.new' EXIT; $(BIN)/python -m tests.support.env_example > .env.example.new; cp .env.example.new .env.example

@@ -1,6 +1,6 @@
 """`python -m anabranch`."""
 
-from gql.cli import main
+from gql.entry import main
 
 if __name__ == "__main__":
     main()

@@ -74,6 +74,11 @@ class World:
                 given,
             )
             await connection.execute(
+                "INSERT INTO queued_runs (run_id, workspace_id, priority) SELECT id, $2, 3 FROM unnest($1::uuid[]) AS t(id)",
+                ids,
+                workflow.workspace_id,
+            )
+            await connection.execute(
                 """
                 INSERT INTO run_events (run_id, seq, event_key, type, at)
                 SELECT id, 1, 'RunQueued', 'RunQueued', now() FROM unnest($1::uuid[]) AS t(id)
@@ -105,12 +110,12 @@ class World:
 
 
 @asynccontextmanager
-async def world() -> AsyncGenerator[World]:
-    """Open services on a fresh embedded database."""
+async def world(**settings_: Any) -> AsyncGenerator[World]:
+    """Open services on a fresh embedded database, with settings that differ from the defaults."""
     with TemporaryDirectory(prefix="anabranch-bench-") as directory:
         data_dir = Path(directory)
         await asyncio.to_thread(data_dir.chmod, 0o755)
-        settings = Settings(data_dir=data_dir)
+        settings = Settings(data_dir=data_dir, **settings_)
         async with (
             open_services(settings) as services,
             embedded_postgres(data_dir) as url,
@@ -139,11 +144,11 @@ def chain(length: int) -> Definition:
     return Definition.model_validate({"graph": {"nodes": nodes, "edges": edges}})
 
 
-def fan(width: int) -> Definition:
-    """Return one node, `width` nodes behind it, and one behind those."""
+def fan(width: int, at_once: int | None = None) -> Definition:
+    """Return one node, `width` nodes behind it, and one behind those; all of them may run at once unless it is said."""
     middle = [f"m{i}" for i in range(width)]
     nodes = [_node("a", "{{ input.x }}"), *(_node(key, "{{ nodes.a.output.v }}") for key in middle)]
     nodes.append(_node("z", "{{ nodes.m0.output.v }}"))
     edges = [{"source": "a", "target": key} for key in middle] + [{"source": key, "target": "z"} for key in middle]
-    settings = {"maxParallelNodes": min(width, 500)}
+    settings = {"maxParallelNodes": at_once or min(width, 500)}
     return Definition.model_validate({"graph": {"nodes": nodes, "edges": edges}, "settings": settings})

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from domain.json_value import Json
+    from domain.kinds import NodeKind
+    from domain.workflow import Definition
 
 _NO_DEFAULT: Final = object()
 
@@ -70,6 +72,22 @@ def without_defaults(model: type[Config], values: Mapping[str, Json]) -> dict[st
         if one.alias in values and (model.is_one_of or not is_default):
             kept[one.alias] = value
     return kept
+
+
+def canonical(definition: Definition, kinds: Mapping[str, NodeKind]) -> Definition:
+    """Return a sound definition as it is stored: every configuration without its defaults.
+
+    What is not known of a kind that is not installed is left as it is.
+    """
+    nodes = [
+        # Also where both are equal: dicts are, whatever the order of their keys.
+        node.model_copy(update={"config": {node.kind: without_defaults(kinds[node.kind].config, node.values)}})
+        if node.kind in kinds
+        else node
+        for node in definition.graph.nodes
+    ]
+    graph = definition.graph.model_copy(update={"nodes": tuple(nodes)})
+    return definition.model_copy(update={"graph": graph})
 
 
 def _nested(one: ConfigField, value: Json) -> Json:

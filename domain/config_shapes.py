@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import types
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union, cast, get_args, get_origin
 
-from domain.kinds import Config, JsonField, Reference, SecretCapable, Static
+from domain.enum_texts import texts_of
+from domain.kinds import Config, Expression, JsonField, Reference, SecretCapable, Static
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pydantic.fields import FieldInfo
 
@@ -25,6 +27,8 @@ class Leaf:
     is_template: bool
     is_json: bool
     """Whether any JSON value may stand there; else a text, if it is a template."""
+    is_expression: bool
+    """Whether a bare expression stands there, of which only matters whether it holds."""
     is_secret_capable: bool
     reference_to: str | None
     """The kind of object whose name stands there."""
@@ -63,14 +67,25 @@ def shape_of(model: type[Config]) -> Fields:
 
 
 def config_schema(kind: NodeKind) -> Json:
-    """Return the JSON Schema of a configuration; `x-template` and `x-secret` mark what takes templates and secrets."""
+    """Return the JSON Schema of a configuration, with the marks that an editor needs to make a form of it.
+
+    `x-template`, `x-expression` and `x-secret` tell what takes those, `x-json` what takes any JSON, `x-reference` which
+    kind of object is named, `x-enum-descriptions` what the values of an enum mean.
+    """
     schema = kind.config.model_json_schema(by_alias=True)
     definitions = cast("dict[str, Any]", schema.get("$defs", {}))
     for model in (kind.config, *_nested(kind.config, set())):
         described = schema if model is kind.config else definitions.get(model.__name__, {})
-        for name, field in shape_of(model).of.items():
-            if name in described.get("properties", {}):
-                _mark(described["properties"][name], field.shape)
+        properties = described.get("properties", {})
+        for (name, info), field in zip(model.model_fields.items(), shape_of(model).of.values(), strict=True):
+            if (property_ := properties.get(info.alias or name)) is not None:
+                property_["title"] = name.strip("_").replace("_", " ").capitalize()
+                _mark(property_, field.shape)
+        if model.is_one_of:
+            described |= {"minProperties": 1, "maxProperties": 1}
+        for enum in _enums(model):
+            texts = {str(value.value): text for value, text in texts_of(enum).items()}
+            definitions.get(enum.__name__, {})["x-enum-descriptions"] = texts
     return cast("Json", schema)
 
 
@@ -113,16 +128,18 @@ def _shape(annotation: Any, marks: Sequence[object]) -> Shape:
         return shape_of(annotation)
     is_json = any(isinstance(mark, JsonField) for mark in marks)
     reference = next((mark for mark in marks if isinstance(mark, Reference)), None)
-    is_static = reference is not None or any(isinstance(mark, Static) for mark in marks)
+    is_expression = any(isinstance(mark, Expression) for mark in marks)
+    is_static = reference is not None or is_expression or any(isinstance(mark, Static) for mark in marks)
     return Leaf(
         is_template=not is_static and (is_json or annotation is str),
         is_json=is_json,
+        is_expression=is_expression,
         is_secret_capable=any(isinstance(mark, SecretCapable) for mark in marks),
         reference_to=None if reference is None else reference.to,
     )
 
 
-_MARKS = (Static, SecretCapable, JsonField, Reference)
+_MARKS = (Static, Expression, SecretCapable, JsonField, Reference)
 
 
 def _nested(model: type[Config], seen: set[type[Config]]) -> list[type[Config]]:
@@ -137,6 +154,15 @@ def _nested(model: type[Config], seen: set[type[Config]]) -> list[type[Config]]:
     return sorted(seen, key=lambda nested: nested.__name__)
 
 
+def _enums(model: type[Config]) -> Iterator[type[Enum]]:
+    for info in model.model_fields.values():
+        annotation, _, _ = _unwrap(info.annotation, ())
+        while get_origin(annotation) in {list, tuple}:
+            annotation, _, _ = _unwrap(get_args(annotation)[0], ())
+        if isinstance(annotation, type) and issubclass(annotation, Enum):
+            yield annotation
+
+
 def _mark(described: dict[str, Any], shape: Shape) -> None:
     if isinstance(shape, Items):
         described = described.get("items", described)
@@ -144,5 +170,11 @@ def _mark(described: dict[str, Any], shape: Shape) -> None:
     if isinstance(shape, Leaf):
         if shape.is_template:
             described["x-template"] = True
+        if shape.is_expression:
+            described["x-expression"] = True
         if shape.is_secret_capable:
             described["x-secret"] = True
+        if shape.is_json:
+            described["x-json"] = True
+        if shape.reference_to is not None:
+            described["x-reference"] = shape.reference_to

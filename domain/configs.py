@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from domain.config_shapes import Fields, Items, Leaf, Shape, config_schema, output_schema, shape_of
 from domain.errors import NodeFault, TemplateFault
-from domain.expressions import compile_template, compile_value
-from domain.kinds import ConfigProblem
+from domain.expressions import compile_expression, compile_template, compile_value
+from domain.kinds import FAILS, HOLDS, ConfigProblem
 from domain.template_data import rendering, to_text
 
 if TYPE_CHECKING:
@@ -201,6 +201,21 @@ class _Templated(_Part):
             raise _Misfit(self.path, f"{fault.message.rstrip('.')}{line}.") from None
 
 
+class _Condition(_Part):
+    __slots__ = ("expression",)
+
+    def __init__(self, value: Any, expression: CompiledValue) -> None:
+        super().__init__(value)
+        self.expression = expression
+
+    def render(self, scope: Mapping[str, Json], is_masked: bool) -> Json:
+        del is_masked
+        try:
+            return HOLDS if self.expression.render(scope) else FAILS
+        except TemplateFault as fault:
+            return fault.message
+
+
 class _Object(_Part):
     __slots__ = ("parts",)
 
@@ -262,16 +277,18 @@ def _fold(part: _Object | _Array) -> _Part:
 def _compile_leaf(value: Any, leaf: Leaf, path: Path, found: _Findings) -> _Part:
     if leaf.reference_to is not None and isinstance(value, str):
         found.named_objects.append(NamedObject(path, leaf.reference_to, value))
-    if not leaf.is_template or not (leaf.is_json or isinstance(value, str)):
+    if not (leaf.is_template or leaf.is_expression) or not (leaf.is_json or isinstance(value, str)):
         return _Part(value)
     try:
-        template = compile_value(value) if leaf.is_json else compile_template(cast("str", value))
+        template = _compiled(value, leaf)
     except TemplateFault as fault:
         line = "" if fault.line in {None, 1} else f" (line {fault.line})"
-        found.problems.append(ConfigProblem(path, "TEMPLATE_SYNTAX", f"{fault.message.rstrip('.')}{line}."))
+        is_wrapped = leaf.is_expression and "{{" in value
+        hint = " Write the expression alone, without `{{ }}`." if is_wrapped else ""
+        found.problems.append(ConfigProblem(path, "TEMPLATE_SYNTAX", f"{fault.message.rstrip('.')}{line}.{hint}"))
         found.templated.append(path)
         return _Part(value)
-    if template.is_constant:
+    if template.is_constant and not leaf.is_expression:
         return _Part(value)
     found.templated.append(path)
     for reference in sorted(template.references):
@@ -279,7 +296,13 @@ def _compile_leaf(value: Any, leaf: Leaf, path: Path, found: _Findings) -> _Part
             found.problems.append(ConfigProblem(path, "SECRET_NOT_ALLOWED", reason))
         else:
             found.uses.append(Use(path, reference))
-    return _Templated(value, template, path, leaf.is_json)
+    return _Condition(value, template) if leaf.is_expression else _Templated(value, template, path, leaf.is_json)
+
+
+def _compiled(value: Any, leaf: Leaf) -> CompiledValue:
+    if leaf.is_json:
+        return compile_value(value)
+    return compile_expression(value) if leaf.is_expression else compile_template(value)
 
 
 def _secret_refusal(reference: Reference, leaf: Leaf) -> str | None:
@@ -292,10 +315,10 @@ def _secret_refusal(reference: Reference, leaf: Leaf) -> str | None:
 
 def _violations(error: ValidationError) -> list[tuple[Path, str]]:
     """Return where a model says no, and why, without the values."""
-    return [
-        (
-            tuple(str(step) for step in violation["loc"]),
-            violation["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ") + ".",
-        )
-        for violation in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
+    found: list[tuple[Path, str]] = []
+    for violation in error.errors(include_url=False, include_context=False, include_input=False):
+        message = violation["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ") + "."
+        if violation["type"] == "missing":
+            message = f"The field `{violation['loc'][-1]}` is missing."
+        found.append((tuple(str(step) for step in violation["loc"]), message))
+    return found

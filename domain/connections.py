@@ -8,13 +8,16 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
+from domain.connection_prices import NamedPrice, check_prices
 from domain.errors import InvalidInput, LimitExceeded
+from domain.prices import NO_PRICES, PriceList
 from domain.texts import check_line, size_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from domain.ids import ConnectionId, SecretId, WorkspaceId
+    from domain.rate_limits import Caps
 
 MAX_SECRET_BYTES = 65_536
 MAX_ORIGINS = 20
@@ -56,6 +59,7 @@ class OpenaiCompatibleSettings:
 
     base_url: str
     default_model: str | None = None
+    prices: tuple[NamedPrice, ...] = ()
 
     @property
     def kind(self) -> ConnectionKind:
@@ -132,8 +136,10 @@ class ChatSettings:
     base_url: str
     api_key: str | None
     default_model: str | None
-    max_concurrent: int | None = None
-    requests_per_minute: int | None = None
+    caps: Caps | None = None
+    """The limits of the connection, or of the server's own model."""
+    prices: PriceList = NO_PRICES
+    """What its models cost by the connection itself."""
 
 
 def check_secret_name(name: str) -> str:
@@ -200,14 +206,16 @@ def check_settings(settings: ConnectionSettings, credential: str | None) -> Conn
     """Return the settings in their stored form: addresses normalised.
 
     Raises:
-        InvalidInput: an address, a name or the credential cannot be used.
+        InvalidInput: an address, a name, a price or the credential cannot be used.
+        LimitExceeded: there are too many prices.
     """
     if isinstance(settings, OpenaiCompatibleSettings):
         path = ["input", "settings", "openaiCompatible"]
         _check_credential(credential, [*path, "apiKey"])
         if settings.default_model is not None:
             check_line(settings.default_model, [*path, "defaultModel"], limit=200)
-        return replace(settings, base_url=_base_url(settings.base_url, [*path, "baseUrl"]))
+        base_url = _base_url(settings.base_url, [*path, "baseUrl"])
+        return replace(settings, base_url=base_url, prices=check_prices(settings.prices, [*path, "prices"]))
     if isinstance(settings, PostgresSettings):
         return _check_postgres(settings, credential)
     return _check_http_auth(settings, credential)

@@ -6,9 +6,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, assert_never
 
 from domain.column_values import stored_value
-from domain.data_tables import ColumnType, DataTable, RowOrder, RowWrite, WriteMode
+from domain.data_tables import ChosenRows, ColumnType, DataTable, RowOrder, RowWrite, WriteMode
 from domain.errors import InvalidInput, LimitExceeded
-from domain.filters import AllOf, AnyOf, Comparison, Condition, Not, Operator
+from domain.filters import AllOf, AnyOf, Comparison, Condition, Not, Operator, compared
 from domain.json_codec import encode
 from domain.problems import did_you_mean
 
@@ -79,7 +79,20 @@ def check_order(table: DataTable, column: str, path: Sequence[str], *, is_descen
     found = _column(table, column, list(path))
     if found.type is ColumnType.JSON:
         raise InvalidInput(f"The column {column} is of type JSON, which has no order.", path=path)
-    return RowOrder(found, is_descending)
+    return RowOrder(found.name, found.type, is_descending)
+
+
+def choose_rows(table: DataTable, condition: Condition | None, order: RowOrder | None = None) -> ChosenRows:
+    """Return which rows are meant, with a condition that is checked.
+
+    Raises:
+        InvalidInput: as with `check_condition`, below the argument `filter`.
+    """
+    if condition is None:
+        return ChosenRows(order=order)
+    checked = check_condition(table, condition, ["filter"])
+    exact = {column.name for column in table.columns if column.type is ColumnType.NUMERIC} & compared(checked)
+    return ChosenRows(checked, tuple(sorted(exact)), order)
 
 
 def _added(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from domain.filters import Condition
     from domain.ids import DataRowId, DataTableId, RunId, WorkspaceId
     from domain.json_value import Json
 
@@ -91,8 +92,25 @@ class DataRow:
 class RowOrder:
     """In which order rows are listed; rows without a value come last."""
 
-    column: DataColumn
+    name: str
+    """The column's."""
+    type: ColumnType
     is_descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenRows:
+    """Which rows, in which order: checked against the columns of a table, and the same for all tables that have such."""
+
+    condition: Condition | None = None
+    """With values in the stored form of their columns."""
+    exact: tuple[str, ...] = ()
+    """The columns of type NUMERIC that it compares, by name."""
+    order: RowOrder | None = None
+    """None = newest first."""
+
+
+ALL_ROWS: Final = ChosenRows()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from domain.problems import did_you_mean, shown
 from domain.validation import ANY_NAMES, check
 from domain.workflow import SLUG_PATTERN, Definition, GraphEdge, GraphNode
 from domain.yaml_reader import MarkedValue, Place, read_yaml
-from domain.yaml_writer import Row, write_yaml
+from domain.yaml_writer import Flow, Row, write_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -51,7 +51,7 @@ class WorkflowDocument:
         """Return the problems with their places, in the order of the file."""
         found = [(self.place(problem), problem) for problem in problems]
         found.sort(key=lambda pair: (pair[0].line, pair[0].column))
-        return [FileProblem(place.line, place.column, one.message, one.hint) for place, one in found]
+        return [FileProblem(place.line, place.column, one.message, one.hint, one.code) for place, one in found]
 
     def to_input(self) -> dict[str, Json]:
         """Return the fields that `CreateWorkflowInput` and `UpdateWorkflowInput` share, all of them present."""
@@ -95,7 +95,7 @@ def dump(name: str, slug: str | None, description: str | None, definition: Defin
     if definition.graph.nodes:
         document["nodes"] = {node.key: _node(node) for node in definition.graph.nodes}
     if definition.graph.edges:
-        document["edges"] = [_edge(edge) for edge in definition.graph.edges]
+        document["edges"] = cast("Json", [_edge(edge) for edge in definition.graph.edges])
     layout = {node.key: Row((node.position.x, node.position.y)) for node in definition.graph.nodes if node.position}
     if layout:
         document["layout"] = cast("Json", layout)
@@ -113,7 +113,7 @@ def load(text: str, kinds: Mapping[str, NodeKind] | None = None) -> WorkflowDocu
     if kinds is not None:
         structural = [one for one in check(document.definition, kinds, ANY_NAMES) if one.is_structural]
         if structural:
-            raise DocumentFault(document.located(structural))
+            raise DocumentFault(document.located(structural)[:_MAX_PROBLEMS])
     return document
 
 
@@ -132,15 +132,17 @@ def _node(node: GraphNode) -> dict[str, Json]:
     return written
 
 
-def _edge(edge: GraphEdge) -> Json:
-    """Write an edge as `a.port -> b`, or as an object if that would read as something else."""
+def _edge(edge: GraphEdge) -> Json | Flow:
+    """Write an edge as `a.port -> b`, or as an object on one line if that would read as something else."""
     source = edge.source if edge.source_port == "out" else f"{edge.source}.{edge.source_port}"
     text = f"{source} -> {edge.target}"
     try:
         is_told = _ends(text) == [edge]
     except ValueError:
         is_told = False
-    return text if is_told else {"source": edge.source, "sourcePort": edge.source_port, "target": edge.target}
+    if is_told:
+        return text
+    return Flow((("source", edge.source), ("sourcePort", edge.source_port), ("target", edge.target)))
 
 
 def _ends(text: str) -> list[GraphEdge]:
@@ -175,7 +177,7 @@ class _Loader:
         for name in tree:
             if name not in _FIELDS:
                 hint = did_you_mean(name, _FIELDS) or f"The fields are {', '.join(_FIELDS)}."
-                self._say((name,), f"There is no field {shown(name)}.", hint)
+                self._say((name,), f"There is no field {shown(name)}.", hint, "UNKNOWN_FIELD")
         name = self._text(tree, "name")
         if not name:
             self._say(("name",), "A workflow needs a `name`.")
@@ -212,7 +214,7 @@ class _Loader:
             for detail in error.errors(include_url=False):
                 steps = self._file_steps(detail["loc"], list(self._mapping(tree, ("nodes",))))
                 problem = as_problem(detail, None, detail["loc"][3:] or detail["loc"])
-                self._say(steps, problem.message, problem.hint)
+                self._say(steps, problem.message, problem.hint, problem.code)
             return None
 
     def _file_steps(self, loc: tuple[str | int, ...], keys: list[str]) -> tuple[str | int, ...]:
@@ -255,7 +257,10 @@ class _Loader:
         for extra in kinds[1:]:
             hint = did_you_mean(extra, _POLICIES) or did_you_mean(kinds[0], _POLICIES)
             self._say(
-                ("nodes", key, extra), f"The node {shown(key)} has both {shown(kinds[0])} and {shown(extra)}.", hint
+                ("nodes", key, extra),
+                f"The node {shown(key)} has both {shown(kinds[0])} and {shown(extra)}.",
+                hint,
+                "UNKNOWN_FIELD",
             )
 
     def _layout(self, tree: dict[str, Json]) -> dict[str, Json]:
@@ -309,9 +314,11 @@ class _Loader:
         self._say((name,), f"{shown(name)} must be a text.", "Put it in quotes.")
         return None
 
-    def _say(self, steps: tuple[str | int, ...], message: str, hint: str | None = None) -> None:
+    def _say(
+        self, steps: tuple[str | int, ...], message: str, hint: str | None = None, code: str = "INVALID_VALUE"
+    ) -> None:
         place = self.marks.place(steps)
-        self.problems.append(FileProblem(place.line, place.column, message, hint))
+        self.problems.append(FileProblem(place.line, place.column, message, hint, code))
 
 
 def _plain_edge(edge: GraphEdge) -> dict[str, Json]:

@@ -9,6 +9,7 @@ from pydantic_core import PydanticSerializationError
 
 from domain.errors import GraphHasProblems, InvalidInput, LimitExceeded, NodeFault
 from domain.json_codec import encode
+from domain.layout import bare
 from domain.problems import Problem, did_you_mean, shown, worst_first
 from domain.workflow import MAX_EDGES, MAX_NODES, Definition, Graph, GraphNode, OutputField, WorkflowSettings
 
@@ -41,6 +42,18 @@ def read_graph(nodes: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, 
     if problems := [problem for node in graph.nodes if (problem := _deep(node)) is not None]:
         raise GraphHasProblems(worst_first(problems), path=["input", "graph"])
     return graph
+
+
+def read_node(raw: Mapping[str, Any], path: Sequence[str]) -> GraphNode:
+    """Return a node as `GraphNodeInput` writes it; `path` is where it was given.
+
+    Raises:
+        GraphHasProblems: values that no node can hold.
+    """
+    try:
+        return read_graph([raw]).nodes[0]
+    except GraphHasProblems as fault:
+        raise GraphHasProblems(fault.problems, "The node cannot be saved like this.", path=path) from fault
 
 
 def read_settings(raw: Mapping[str, Any]) -> WorkflowSettings:
@@ -76,13 +89,13 @@ def read_output(raw: Sequence[Mapping[str, Any]]) -> tuple[OutputField, ...]:
 
 
 def canonical_json(definition: Definition) -> bytes:
-    """Return a definition as it is stored and hashed: defaults left out, the order of everything as written.
+    """Return a definition as it is stored and hashed: without layout and defaults, in the order in which it was written.
 
     Raises:
         InvalidInput: a value that the database cannot hold, such as U+0000 or half of a surrogate pair, with its place.
     """
     try:
-        return encode(cast("Json", definition.model_dump(mode="json", by_alias=True, exclude_defaults=True)))
+        return encode(cast("Json", bare(definition).model_dump(mode="json", by_alias=True, exclude_defaults=True)))
     except PydanticSerializationError:
         raise InvalidInput("A text of the workflow holds half of a surrogate pair.", path=["input"]) from None
     except NodeFault as fault:

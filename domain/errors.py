@@ -3,6 +3,7 @@
 AnabranchError
 ├── UserFault                what the caller can correct: shown in `userErrors`
 │   ├── InvalidInput
+│   │   ├── InvalidFields    several values at once
 │   │   └── DocumentFault    a workflow file that cannot be read; each problem has line and column
 │   ├── NotFound
 │   │   └── InvalidId
@@ -11,6 +12,7 @@ AnabranchError
 │   ├── InUse
 │   ├── GraphHasProblems
 │   ├── LimitExceeded
+│   ├── OutputExpired
 │   ├── Forbidden
 │   ├── RateLimited
 │   ├── WorkspaceRequired
@@ -22,6 +24,8 @@ AnabranchError
 ├── TemplateFault            a template that does not parse or render
 ├── NodeFault                one attempt of a node failed
 ├── Fenced                   another executor owns the run now
+├── StillWanted              a run may not leave memory
+├── KeyTaken                 an idempotency key stands for another run by now
 ├── DatabaseUnavailable
 ├── SecretUnreadable         the key is gone, or the stored bytes are another object's
 └── SetupFault               the process cannot start as configured; one sentence for an operator
@@ -65,6 +69,15 @@ class InvalidInput(UserFault):
     """A value is not acceptable."""
 
 
+class InvalidFields(InvalidInput):
+    """Several values are not acceptable; `faults` has each of them."""
+
+    def __init__(self, faults: Sequence[InvalidInput]) -> None:
+        more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
+        super().__init__(f"{faults[0].message}{more}", path=faults[0].path)
+        self.faults = list(faults)
+
+
 @dataclass(frozen=True, slots=True)
 class FileProblem:
     """What is wrong at one place of a file; lines and columns start at 1."""
@@ -73,6 +86,8 @@ class FileProblem:
     column: int
     message: str
     hint: str | None = None
+    code: str = "INVALID_VALUE"
+    """Stable; of a problem of the graph its own, such as `UNKNOWN_KIND`."""
 
     def __str__(self) -> str:
         return f"line {self.line}, column {self.column}: {self.message}{f' {self.hint}' if self.hint else ''}"
@@ -154,6 +169,12 @@ class LimitExceeded(UserFault):
         self.actual = actual
 
 
+class OutputExpired(UserFault):
+    """What the run recorded is no longer kept; rerun it from START."""
+
+    code = "OUTPUT_EXPIRED"
+
+
 class Forbidden(UserFault):
     """The caller may see this but not change it."""
 
@@ -164,6 +185,12 @@ class RateLimited(UserFault):
     """Too many attempts; wait a minute before the next."""
 
     code = "RATE_LIMITED"
+
+    def __init__(
+        self, message: str | None = None, *, path: Sequence[str] | None = None, retry_after_s: float = 60.0
+    ) -> None:
+        super().__init__(message, path=path)
+        self.retry_after_s = retry_after_s
 
 
 class WorkspaceRequired(UserFault):
@@ -224,6 +251,14 @@ class NodeFault(AnabranchError):
 
 class Fenced(AnabranchError):
     """Another executor owns the run now."""
+
+
+class StillWanted(AnabranchError):
+    """Something was asked of the run that it has not done yet."""
+
+
+class KeyTaken(AnabranchError):
+    """The idempotency key stands for another run by now."""
 
 
 class DatabaseUnavailable(AnabranchError):

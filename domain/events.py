@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
-from domain.run import NO_USAGE, DeltaChannel, Failure, SkipReason, Usage
+from domain.run import NO_USAGE, DeltaChannel, Failure, SkipReason, Usage, WaitReason
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -56,6 +56,34 @@ class RunRecovered(RunEventBase):
     type: ClassVar[str] = "RunRecovered"
     recovery_count: int
     restarted: list[str]
+
+
+@dataclass(slots=True)
+class RunWaiting(RunEventBase):
+    """Nothing works any more, and the run leaves memory; `count` numbers its departures from 1."""
+
+    type: ClassVar[str] = "RunWaiting"
+    count: int
+    until: datetime | None
+    """When something happens by itself; None where only somebody's answer is awaited."""
+
+
+@dataclass(slots=True)
+class RunPaused(RunEventBase):
+    """A person stopped the run for a while; `count` numbers its pauses from 1."""
+
+    type: ClassVar[str] = "RunPaused"
+    count: int
+    by: UUID | None = None
+
+
+@dataclass(slots=True)
+class RunResumed(RunEventBase):
+    """The run goes on, after a pause or back in memory; `count` numbers these events from 1."""
+
+    type: ClassVar[str] = "RunResumed"
+    count: int
+    by: UUID | None = None
 
 
 @dataclass(slots=True)
@@ -111,6 +139,23 @@ class NodeStarted(NodeEventBase):
 
 
 @dataclass(slots=True)
+class NodeExpanded(NodeEventBase):
+    """A `forEach` gave its list; its items follow, each with events of its own. Of the node as a whole."""
+
+    type: ClassVar[str] = "NodeExpanded"
+    item_count: int
+
+
+@dataclass(slots=True)
+class NodeProgressed(NodeEventBase):
+    """So many items of a `forEach` have ended; said now and then, for those who watch. Of the node as a whole."""
+
+    type: ClassVar[str] = "NodeProgressed"
+    items_done: int
+    item_count: int
+
+
+@dataclass(slots=True)
 class NodeOutputDelta(NodeEventBase):
     """A piece of text that a node writes; `offset` in UTF-16 code units of the attempt's text of that channel."""
 
@@ -129,6 +174,37 @@ class NodeRetrying(NodeEventBase):
     next_attempt_at: datetime
     input: bytes | None = None
     usage: Usage = NO_USAGE
+
+
+@dataclass(slots=True)
+class NodeWaiting(NodeEventBase):
+    """The node is not at work any more and waits for an answer, until a time at the latest."""
+
+    type: ClassVar[str] = "NodeWaiting"
+    reason: WaitReason
+    until: datetime | None
+    approval: UUID | None = None
+    sub_run: UUID | None = None
+    input: bytes | None = None
+    usage: Usage = NO_USAGE
+
+
+@dataclass(slots=True)
+class ApprovalRequested(NodeEventBase):
+    """A person is asked."""
+
+    type: ClassVar[str] = "ApprovalRequested"
+    approval: UUID
+
+
+@dataclass(slots=True)
+class ApprovalAnswered(NodeEventBase):
+    """The question was answered, or it ran out: then `action` is None."""
+
+    type: ClassVar[str] = "ApprovalAnswered"
+    approval: UUID
+    action: str | None
+    by: UUID | None
 
 
 @dataclass(slots=True)
@@ -164,6 +240,26 @@ class NodeSkipped(NodeEventBase):
 
 
 @dataclass(slots=True)
+class NodeReused(NodeEventBase):
+    """The node is not done again: how it ended in `from_run` stands, its output, ports and failure included.
+
+    Logged when the run is made, before RunStarted.
+    """
+
+    type: ClassVar[str] = "NodeReused"
+    from_run: UUID
+    ports: tuple[str, ...]
+    failure: Failure | None = None
+    """Why it failed there, if it did and its edges were taken all the same."""
+    output: bytes | None = None
+
+    @property
+    def has_output(self) -> bool:
+        """Whether an output stands for it: not where its failure took the port `error`."""
+        return self.failure is None or self.ports == ("out",)
+
+
+@dataclass(slots=True)
 class NodeCanceled(NodeEventBase):
     """The node was stopped."""
 
@@ -173,14 +269,36 @@ class NodeCanceled(NodeEventBase):
 
 
 NodeEvent: TypeAlias = (
-    NodeStarted | NodeOutputDelta | NodeRetrying | NodeSucceeded | NodeFailed | NodeSkipped | NodeCanceled
+    NodeStarted
+    | NodeExpanded
+    | NodeProgressed
+    | NodeOutputDelta
+    | NodeRetrying
+    | NodeWaiting
+    | ApprovalRequested
+    | ApprovalAnswered
+    | NodeSucceeded
+    | NodeFailed
+    | NodeSkipped
+    | NodeReused
+    | NodeCanceled
 )
 RunLevelEvent: TypeAlias = (
-    RunQueued | RunStarted | RunRecovered | RunCancelRequested | RunSucceeded | RunFailed | RunCanceled | RunCrashed
+    RunQueued
+    | RunStarted
+    | RunRecovered
+    | RunWaiting
+    | RunPaused
+    | RunResumed
+    | RunCancelRequested
+    | RunSucceeded
+    | RunFailed
+    | RunCanceled
+    | RunCrashed
 )
 Event: TypeAlias = NodeEvent | RunLevelEvent
 
-SETTLING = (NodeSucceeded, NodeFailed, NodeSkipped, NodeCanceled)
+SETTLING = (NodeSucceeded, NodeFailed, NodeSkipped, NodeReused, NodeCanceled)
 """After one of these a node (or item) changes no more."""
 TERMINAL = (RunSucceeded, RunFailed, RunCanceled, RunCrashed)
 

@@ -29,7 +29,15 @@ from domain.template_syntax import Analysis, Code, Reference, Text, chain, is_ro
 if TYPE_CHECKING:
     from domain.json_value import Json
 
-__all__ = ["CompiledValue", "Template", "compile_expression", "compile_template", "compile_value"]
+__all__ = [
+    "CompiledValue",
+    "Template",
+    "compile_expression",
+    "compile_items",
+    "compile_template",
+    "compile_value",
+    "why_no_list",
+]
 
 CompiledValue: TypeAlias = Template
 """JSON whose texts are templates has the same face as a template."""
@@ -58,6 +66,28 @@ def compile_expression(source: str) -> Template:
         TemplateFault: as with `compile_template`.
     """
     return _cached_expression(source) if len(source) <= _CACHED_CHARS else _compile_expression(source)
+
+
+def compile_items(source: str) -> Template:
+    """Compile what gives the list of a `forEach`: a bare expression, or a text with `{{ }}`.
+
+    Raises:
+        TemplateFault: as with `compile_template`.
+    """
+    return compile_template(source) if "{{" in source else compile_expression(source)
+
+
+def why_no_list(items: Template) -> str | None:
+    """Tell why what `compile_items` made can never give a list; None where it may."""
+    if isinstance(items, JoinedForm | StatementsForm):
+        return "What is more than one `{{ expression }}` gives a text, never a list."
+    if items.references:
+        return None
+    try:
+        value = items.render({})
+    except TemplateFault:
+        return None
+    return None if isinstance(value, list | tuple) else "This gives the same value in every run, and it is no list."
 
 
 def compile_value(value: Json, *, depth: int = 0) -> CompiledValue:

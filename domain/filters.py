@@ -68,6 +68,29 @@ class Not:
 
 Condition: TypeAlias = "Comparison | AllOf | AnyOf | Not"
 
+
+def chooses(condition: Condition) -> bool:
+    """Whether a condition compares anything: one that does not, such as `{"and": []}`, holds for all or for none."""
+    match condition:
+        case AllOf(conditions) | AnyOf(conditions):
+            return bool(conditions) and all(chooses(one) for one in conditions)
+        case Not(inner):
+            return chooses(inner)
+        case Comparison():
+            return True
+
+
+def compared(condition: Condition) -> frozenset[str]:
+    """Return the first steps of all paths that a condition compares."""
+    match condition:
+        case AllOf(conditions) | AnyOf(conditions):
+            return frozenset[str]().union(*map(compared, conditions))
+        case Not(inner):
+            return compared(inner)
+        case Comparison(path):
+            return frozenset(path[:1])
+
+
 _COMBINATIONS: Final = ("and", "or", "not")
 _FIELDS: Final = (*_COMBINATIONS, "path", *(operator.value for operator in Operator))
 _ORDERED: Final = frozenset({Operator.GT, Operator.GTE, Operator.LT, Operator.LTE})

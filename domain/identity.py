@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,8 @@ from domain.texts import size_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
-    from domain.ids import SessionId, UserId
+    from domain.ids import ApiKeyId, SessionId, UserId
 
 
 class Role(StrEnum):
@@ -52,6 +52,8 @@ class Permission(StrEnum):
     """EDITOR and above: starting, answering, stopping runs."""
     ADMIN = "ADMIN"
     """ADMIN and above: members, keys, secrets, connections."""
+    OWNER = "OWNER"
+    """OWNER alone: deleting the workspace."""
 
 
 ROLES_WITH: Mapping[Permission, frozenset[Role]] = {
@@ -59,7 +61,17 @@ ROLES_WITH: Mapping[Permission, frozenset[Role]] = {
     Permission.WRITE: frozenset({Role.OWNER, Role.ADMIN, Role.EDITOR}),
     Permission.EXECUTE: frozenset({Role.OWNER, Role.ADMIN, Role.EDITOR}),
     Permission.ADMIN: frozenset({Role.OWNER, Role.ADMIN}),
+    Permission.OWNER: frozenset({Role.OWNER}),
 }
+
+
+def scope_for(permission: Permission) -> Scope:
+    """Return the scope that an API key needs for what a role has the permission for."""
+    return Scope.ADMIN if permission is Permission.OWNER else Scope(permission.value)
+
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""When a credential ends that does not."""
 
 Tenancy = frozenset  # of WorkspaceId: the workspaces that a statement may touch
 
@@ -85,15 +97,34 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The caller of a request, as its access token and the members table tell."""
+    """The caller of a request, as its access token or API key and the members table tell."""
 
     user: User
     session_id: SessionId
+    """The session; of an API key, its own id."""
     expires_at: datetime
     roles: Mapping[WorkspaceId, Role] = field(default_factory=dict[WorkspaceId, Role])
+    scopes: frozenset[Scope] = frozenset(Scope)
+    """What the credential may do at most; a session may do all that its roles allow."""
+    api_key_id: ApiKeyId | None = None
+    """The API key, if that is the credential."""
+    address: str | None = field(default=None, compare=False)
+    """The network address of the request, for the audit log."""
+
+    def demand_scope(self, permission: Permission) -> None:
+        """Check that the credential itself may do this, whatever the role.
+
+        Raises:
+            Forbidden: it is an API key without the scope.
+        """
+        scope = scope_for(permission)
+        if scope not in self.scopes:
+            raise Forbidden(f"This needs an API key with the scope {scope.value}.")
 
     def within(self, permission: Permission = Permission.READ) -> frozenset[WorkspaceId]:
         """Return the workspaces in which the caller has the permission."""
+        if scope_for(permission) not in self.scopes:
+            return frozenset()
         allowed = ROLES_WITH[permission]
         return frozenset(workspace for workspace, role in self.roles.items() if role in allowed)
 
@@ -102,13 +133,14 @@ class Principal:
 
         Raises:
             NotFound: the caller is not a member.
-            Forbidden: the caller's role has not this permission.
+            Forbidden: the caller's role has not this permission, or the caller's API key not its scope.
         """
         role = self.roles.get(workspace)
         if role is None:
             raise NotFound
         if role not in ROLES_WITH[permission]:
             raise Forbidden(f"This needs a role with the permission {permission.value}; yours is {role.value}.")
+        self.demand_scope(permission)
 
     def workspace(self, given: WorkspaceId | None, permission: Permission = Permission.READ) -> WorkspaceId:
         """Return the workspace that an argument `workspaceId` means.
@@ -149,9 +181,14 @@ def normalise_email(given: str) -> str:
     path = ["input", "email"]
     size_of(given, path)
     email = fold_email(given)
-    if len(email) > _MAX_EMAIL or not _EMAIL.fullmatch(email) or not email.isprintable():
+    if not is_email(email):
         raise InvalidInput("This is no e-mail address.", path=path)
     return email
+
+
+def is_email(folded: str) -> bool:
+    """Tell whether a folded text has the form of an e-mail address."""
+    return len(folded) <= _MAX_EMAIL and _EMAIL.fullmatch(folded) is not None and folded.isprintable()
 
 
 def check_password(password: str, path: list[str]) -> str:

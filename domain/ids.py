@@ -11,7 +11,10 @@ from domain.errors import InvalidId
 UserId = NewType("UserId", UUID)
 SessionId = NewType("SessionId", UUID)
 WorkspaceId = NewType("WorkspaceId", UUID)
+MemberId = NewType("MemberId", UUID)
+InvitationId = NewType("InvitationId", UUID)
 WorkflowId = NewType("WorkflowId", UUID)
+VersionId = NewType("VersionId", UUID)
 GraphId = NewType("GraphId", UUID)
 RunId = NewType("RunId", UUID)
 ExecutorId = NewType("ExecutorId", UUID)
@@ -22,6 +25,9 @@ DocumentId = NewType("DocumentId", UUID)
 ChunkId = NewType("ChunkId", UUID)
 DataTableId = NewType("DataTableId", UUID)
 DataRowId = NewType("DataRowId", UUID)
+ApprovalId = NewType("ApprovalId", UUID)
+ApiKeyId = NewType("ApiKeyId", UUID)
+AuditEntryId = NewType("AuditEntryId", UUID)
 NodeKey = NewType("NodeKey", str)
 
 
@@ -31,6 +37,7 @@ class Prefix(StrEnum):
     USER = "user"
     WORKSPACE = "ws"
     WORKFLOW = "wf"
+    VERSION = "version"
     RUN = "run"
     NODE_RUN = "noderun"
     SECRET = "secret"  # noqa: S105 -- a prefix of ids, no password
@@ -40,6 +47,11 @@ class Prefix(StrEnum):
     CHUNK = "chunk"
     DATA_TABLE = "table"
     DATA_ROW = "row"
+    APPROVAL = "approval"
+    API_KEY = "key"
+    AUDIT_ENTRY = "audit"
+    MEMBER = "member"
+    INVITATION = "invitation"
 
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"

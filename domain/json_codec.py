@@ -46,6 +46,18 @@ def encode(value: Json, *, max_bytes: int = MAX_OUTPUT_BYTES) -> bytes:
     return data
 
 
+def encode_as(name: str, code: str, value: Json, *, max_bytes: int = MAX_OUTPUT_BYTES) -> bytes:
+    """Return JSON as `encode` does, for what is no output: a fault has this code, and calls it by its name.
+
+    Raises:
+        NodeFault: with `code`.
+    """
+    try:
+        return encode(value, max_bytes=max_bytes)
+    except NodeFault as fault:
+        raise NodeFault(code, name + fault.message.removeprefix("The ").removeprefix("output")) from None
+
+
 def decode(data: bytes | bytearray | memoryview | str) -> Json:
     """Return the value of JSON.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
@@ -14,15 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from domain.data_tables import DataTable, RowWrite, Written
+    from domain.json_value import Json
     from domain.ports.data_tables import ExternalWrite
     from domain.ports.node_collections import NodeCollections
     from domain.ports.outbound import ChatModel, Credential, HttpClient
+    from domain.suspensions import SubRunCall, Suspension
+    from domain.versions import VersionTrack
 
 
 class Config(BaseModel):
     """The configuration of a node kind: frozen, camelCase outside, each field with a docstring.
 
-    String and JSON fields are templates unless marked `STATIC`; those marked `SECRET_CAPABLE` may use `secrets.NAME`.
+    String and JSON fields are templates unless marked `STATIC` or `EXPRESSION`; those marked `SECRET_CAPABLE` may use
+    `secrets.NAME`.
     Field types must be GraphQL-shaped: scalars, StrEnum, lists, optionals, nested `Config`s, `JsonField`.
     """
 
@@ -79,6 +83,18 @@ class JsonField:
 
 
 @dataclass(frozen=True, slots=True)
+class Expression:
+    """Marks a text field that is a bare expression, such as `nodes.score.output.value > 0.8`.
+
+    `run` sees `HOLDS` or `FAILS`; where it cannot be evaluated, why, so that a choice which does not need it goes on.
+    """
+
+
+HOLDS: Final = "true"
+FAILS: Final = "false"
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
     """Marks a static field that names another object of the workspace, such as a connection."""
 
@@ -87,6 +103,7 @@ class Reference:
 
 
 STATIC = Static()
+EXPRESSION = Expression()
 SECRET_CAPABLE = SecretCapable()
 JSON_FIELD = JsonField()
 FILTER_FIELD = JsonField("FilterInput")
@@ -124,12 +141,15 @@ class ErrorCode:
 class Result:
     """What an attempt returned: an `Output`, or plain JSON where the author decides the shape."""
 
-    output: Output | Any
+    output: Output | Any = None
     ports: tuple[str, ...] = ("out",)
     usage: Usage | None = None
     write: RowWrite | None = None
     """Rows of a built-in table that are stored together with the node's end, exactly once; the output is then made of
     what was written (`rowCount`, `rows`), and `output` is left empty."""
+    suspension: Suspension | None = None
+    """What the node waits for from now on, without being at work; then `output` is left empty, and the kind's `resume`
+    makes the result of the answer."""
 
 
 class NodeContext(Protocol):
@@ -182,6 +202,14 @@ class NodeContext(Protocol):
         """
         ...
 
+    async def sub_workflow(self, slug: str, which: int | VersionTrack, given: Json) -> SubRunCall:
+        """The call of a workflow of the run's workspace, to be returned as a suspension; nothing is started yet.
+
+        Raises:
+            NodeFault: `WORKFLOW_NOT_FOUND`, `WORKFLOW_NOT_RUNNABLE`, `INVALID_SUB_INPUT`.
+        """
+        ...
+
     async def emit(self, text: str, channel: DeltaChannel = DeltaChannel.TEXT) -> None:
         """Stream a piece of text; it is batched, logged and shown live. Counts as progress."""
         ...
@@ -219,4 +247,7 @@ class NodeKind:
     is_idempotent: bool = False
     is_pure: bool = False
     """Whether `run` computes without ever waiting and without its context: then no task and no timeout is made for it."""
+    resume: Callable[[Any], Result] | None = None
+    """For kinds that suspend: makes the result of the answer that ends the wait (see `domain.suspensions`), or raises
+    `NodeFault`; it computes, like a pure `run`."""
     nested: tuple[type[Config], ...] = field(default=())

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.problems import did_you_mean, shown
+from domain.uses import UNKNOWN_CODES, WORDS, UseKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from domain.configs import NamedObject
     from domain.references import WorkspaceNames
@@ -23,22 +24,29 @@ def unknown_name(
         siblings: all names of the same configuration: a column belongs to the table that stands beside it.
         names: what exists in the workspace.
     """
-    match named.to:
-        case "connection" if names.connections is not None and named.name not in names.connections:
-            hint = did_you_mean(named.name, names.connections) or "Make it with `createConnection`."
-            return "UNKNOWN_CONNECTION", f"There is no connection {shown(named.name)}.", hint
-        case "collection" if names.collections is not None and named.name not in names.collections:
-            hint = did_you_mean(named.name, names.collections) or "Make it with `createCollection`."
-            return "UNKNOWN_COLLECTION", f"There is no collection {shown(named.name)}.", hint
-        case "dataTable" if names.data_tables is not None and named.name not in names.data_tables:
-            hint = did_you_mean(named.name, names.data_tables) or "Make it with `createDataTable`."
-            return "UNKNOWN_DATA_TABLE", f"There is no table {shown(named.name)}.", hint
-        case "dataColumn" if names.data_tables is not None:
-            table = next((one.name for one in siblings if one.to == "dataTable"), None)
-            columns = None if table is None else names.data_tables.get(table)
-            if table is None or columns is None or named.name in columns:
-                return None
-            hint = did_you_mean(named.name, columns)
-            return "UNKNOWN_COLUMN", f"The table {shown(table)} has no column {shown(named.name)}.", hint
-        case _:
-            return None
+    if named.to == "dataColumn":
+        return _unknown_column(named, siblings, names.data_tables or {})
+    kind = UseKind(named.to)
+    known: Mapping[UseKind, Collection[str] | None] = {
+        UseKind.CONNECTION: names.connections,
+        UseKind.COLLECTION: names.collections,
+        UseKind.DATA_TABLE: names.data_tables,
+        UseKind.WORKFLOW: names.workflows,
+    }
+    there = known[kind]
+    if there is None or named.name in there or (kind is UseKind.WORKFLOW and named.name == names.itself):
+        return None
+    made = f"{kind[:1].upper()}{kind[1:]}"
+    hint = did_you_mean(named.name, there) or f"Make it with `create{made}`."
+    return UNKNOWN_CODES[kind], f"There is no {WORDS[kind]} {shown(named.name)}.", hint
+
+
+def _unknown_column(
+    named: NamedObject, siblings: Iterable[NamedObject], tables: Mapping[str, frozenset[str]]
+) -> tuple[str, str, str | None] | None:
+    table = next((one.name for one in siblings if one.to == "dataTable"), None)
+    columns = None if table is None else tables.get(table)
+    if table is None or columns is None or named.name in columns:
+        return None
+    hint = did_you_mean(named.name, columns)
+    return "UNKNOWN_COLUMN", f"The table {shown(table)} has no column {shown(named.name)}.", hint

@@ -1,4 +1,8 @@
-"""A definition compiled to what an engine needs: nodes by number, edges by port. Plain data."""
+"""A definition compiled to what an engine needs: nodes by number, edges by port. Plain data.
+
+What is at work in a run has a *slot*: one number for a node and item, so that both take the same way through the
+schedule and the engine. The slot of a node as a whole is its index; those of its items follow in steps of the graph's size.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from domain.events import NodeEventBase
     from domain.workflow import Definition, GraphNode, OutputField, WorkflowSettings
 
 
@@ -37,6 +42,20 @@ class Plan:
     output: tuple[OutputField, ...]
     leaves: tuple[int, ...]
     """Nodes without outgoing edges: the default output of a run."""
+
+    def slot(self, index: int, item: int | None) -> int:
+        """Return the slot of a node, or of one of its items."""
+        return index if item is None else index + (item + 1) * len(self.nodes)
+
+    def slot_of(self, event: NodeEventBase) -> int:
+        """Return the slot that an event is about."""
+        index = self.index[event.node_key]
+        return index if event.item_index is None else self.slot(index, event.item_index)
+
+    def place(self, slot: int) -> tuple[int, int | None]:
+        """Return the node of a slot, and its item; None = the node as a whole."""
+        rounds, index = divmod(slot, len(self.nodes))
+        return index, rounds - 1 if rounds else None
 
 
 def compile_plan(definition: Definition) -> Plan:

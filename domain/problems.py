@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 MAX_PROBLEMS: Final = 1_000
 MAX_STEPS: Final = 30
+UNKNOWN_KIND: Final = "UNKNOWN_KIND"
+"""The code of a node whose kind is not installed, or never was."""
 _SHOWN: Final = 80
 _CANDIDATES: Final = 600
 

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from domain.kinds import NodeKind, Output
     from domain.workflow import GraphNode
 
-_RUN_FIELDS: Final = frozenset({"id", "startedAt"})
+_FIELDS: Final = {
+    "run": frozenset({"id", "startedAt"}),
+    "error": frozenset({"code", "message", "attempt", "itemIndex"}),
+}
+"""What is always there behind a root, and all there is."""
 _KEPT_OPEN: Final = frozenset({"patternProperties", "allOf", "anyOf", "oneOf", "$ref", "if"})
 _OUTPUT_PLACE: Final = 3
 
@@ -29,9 +33,13 @@ class WorkspaceNames:
     data_tables: Mapping[str, frozenset[str]] | None = field(default_factory=dict[str, "frozenset[str]"])
     """The columns of each table."""
     collections: frozenset[str] | None = frozenset()
+    workflows: Mapping[str, int | None] | None = field(default_factory=dict[str, "int | None"])
+    """The number of the published version of each, by its slug; None = never published."""
+    itself: str | None = None
+    """The slug of the workflow that is looked at, where it has one."""
 
 
-ANY_NAMES: Final = WorkspaceNames(connections=None, secrets=None, data_tables=None, collections=None)
+ANY_NAMES: Final = WorkspaceNames(connections=None, secrets=None, data_tables=None, collections=None, workflows=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +98,9 @@ def check_reference(  # noqa: PLR0911 -- one way out for each root
         return _unknown(scope, path, message, f"Write {shown(_NAMED[root])}.")
     if root == "nodes" and rest:
         return _check_node(reference, scope, around, path)
-    if root == "run" and rest and rest[0] not in _RUN_FIELDS:
-        return _unknown(scope, path, f"There is no {shown(f'run.{rest[0]}')}.", did_you_mean(rest[0], _RUN_FIELDS))
+    if root in _FIELDS and rest and rest[0] not in _FIELDS[root]:
+        message = f"There is no {shown(f'{root}.{rest[0]}')}."
+        return _unknown(scope, path, message, did_you_mean(rest[0], _FIELDS[root]))
     if root == "input" and rest and around.input_names is not None and rest[0] not in around.input_names:
         message = f"The input schema has no field {shown(rest[0])}."
         return _unknown(scope, path, message, did_you_mean(rest[0], around.input_names))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from domain.bounds import Count  # noqa: TC001 -- pydantic reads it
+
 if TYPE_CHECKING:
     from domain.errors import NodeFault
 
@@ -29,7 +31,7 @@ class RetryPolicy(BaseModel):
 
     initial_interval_ms: Annotated[int, Field(ge=1, le=86_400_000)] = 1_000
     backoff_coefficient: Annotated[float, Field(ge=1, le=100)] = 2.0
-    maximum_interval_ms: Annotated[int, Field(ge=1)] | None = None
+    maximum_interval_ms: Count | None = None
     maximum_attempts: Annotated[int, Field(ge=1, le=100)] = 3
     has_jitter: bool = True
     non_retryable_errors: Annotated[tuple[str, ...], Field(max_length=50)] = ()

@@ -26,7 +26,7 @@ def retry_after_s(headers: Iterable[tuple[str, str]], now: datetime) -> float | 
         return min(float(text), _LONGEST_S)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter of numbers that no clock has
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
-    from domain.ids import GraphId, NodeKey, RunId, UserId, WorkflowId, WorkspaceId
+    from domain.ids import ApprovalId, GraphId, NodeKey, RunId, UserId, WorkflowId, WorkspaceId
 
 
 class RunStatus(StrEnum):
@@ -79,6 +79,15 @@ class DeltaChannel(StrEnum):
     REASONING = "REASONING"
 
 
+class WaitReason(StrEnum):
+    """What a node waits for."""
+
+    TIMER = "TIMER"
+    APPROVAL = "APPROVAL"
+    SUB_RUN = "SUB_RUN"
+    RATE_LIMIT = "RATE_LIMIT"
+
+
 class SkipReason(StrEnum):
     """Why a node is left out."""
 
@@ -99,24 +108,38 @@ class Failure:
     attempt: int | None = None
 
 
+MIXED_CURRENCY: Final = "XXX"
+"""What ISO 4217 has for "no currency": the currency of a sum of different ones, inside only; outside it is null."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens and money; `cost` is None where no price is known."""
+    """Tokens and money; `cost` is None where no price is known, and in a sum of different currencies.
+
+    The currency of such a sum is `MIXED_CURRENCY`, so that it stays one whatever is added to it.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     total_tokens: int = 0
     cost: Decimal | None = None
     currency: str | None = None
+    model: str | None = field(default=None, compare=False)
+    """The model that was asked: then it is counted as that model's. None in sums, and in what others have counted."""
 
     def __add__(self, other: Usage) -> Usage:
-        cost = other.cost if self.cost is None else self.cost if other.cost is None else self.cost + other.cost
+        if self.currency and other.currency and self.currency != other.currency:
+            cost, currency = None, MIXED_CURRENCY
+        else:
+            cost = other.cost if self.cost is None else self.cost if other.cost is None else self.cost + other.cost
+            currency = self.currency or other.currency
         return Usage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.total_tokens + other.total_tokens,
             cost,
-            self.currency or other.currency,
+            currency,
+            self.model if self.model == other.model else None,
         )
 
 
@@ -146,6 +169,13 @@ class Run:
     usage: Usage = NO_USAGE
     idempotency_key: str | None = None
     concurrency_key: str | None = None
+    rerun_of: RunId | None = None
+    """The run whose outputs it may reuse."""
+    version: int | None = None
+    """Number of the workflow's version that it runs; None for a draft."""
+    parent_id: RunId | None = None
+    """The run that called it."""
+    parent_node_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +192,18 @@ class NodeRun:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     next_attempt_at: datetime | None = None
+    reused_from: RunId | None = None
+    """The run that made its output, where it is REUSED."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeWait:
+    """What a node waits for."""
+
+    reason: WaitReason
+    until: datetime | None
+    approval_id: ApprovalId | None = None
+    sub_run_id: RunId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +213,13 @@ class NodeState:
     node_run: NodeRun
     partial_text: str | None = None
     partial_reasoning: str | None = None
+    wait: NodeWait | None = None
+    item_count: int | None = None
+    """Items of its `forEach`; None without it, or before they are known."""
+    items_done: int | None = None
+    items_failed: int | None = None
+    items_waiting: tuple[int, ...] | None = None
+    """Places of those that wait; each keeps its place of `maxParallelItems`, so there are no more than 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,3 +248,49 @@ class RunQuery:
     statuses: tuple[RunStatus, ...] = ()
     created_from: datetime | None = None
     created_until: datetime | None = None
+    triggers: tuple[TriggerKind, ...] = ()
+    error_codes: tuple[str, ...] = ()
+    is_top_level: bool | None = None
+    """Whether no other run called it."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """With all of these."""
+    concurrency_key: str | None = None
+
+
+class RunLink(StrEnum):
+    """How runs come from another one."""
+
+    CALLED = "CALLED"
+    """It called them; oldest first."""
+    RERUN = "RERUN"
+    """They were made from it with `rerunRun`, newest first; trials of single nodes do not count."""
+
+
+class RunOrderField(StrEnum):
+    """What runs are ordered by."""
+
+    CREATED_AT = "CREATED_AT"
+    FINISHED_AT = "FINISHED_AT"
+    DURATION = "DURATION"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """How runs are ordered; unfinished ones are last where they have no place."""
+
+    field: RunOrderField = RunOrderField.CREATED_AT
+    is_descending: bool = True
+
+
+NEWEST_FIRST = RunOrder()
+OLDEST_FIRST = RunOrder(is_descending=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRunQuery:
+    """Which of a run's nodes and items; all that is given must hold."""
+
+    node_keys: tuple[str, ...] = ()
+    statuses: tuple[NodeRunStatus, ...] = ()
+    is_item: bool | None = None
+    """False = the nodes as a whole."""

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
+from domain.calls import check_calls
 from domain.configs import CompiledConfig, compile_config
 from domain.errors import TemplateFault
-from domain.expressions import compile_expression, compile_template, compile_value
+from domain.expressions import compile_expression, compile_items, compile_template, compile_value, why_no_list
 from domain.named_objects import unknown_name
-from domain.problems import MAX_STEPS, Problem, did_you_mean, shown, worst_first
+from domain.problems import MAX_STEPS, UNKNOWN_KIND, Problem, did_you_mean, shown, worst_first
 from domain.references import ANY_NAMES, Scope, Surroundings, WorkspaceNames, check_reference, input_names
 from domain.wiring import (
     ERROR_PORT,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from domain.expressions import CompiledValue
     from domain.kinds import NodeKind
 
-__all__ = ["ANY_NAMES", "Problem", "WorkspaceNames", "check", "ports_of"]
+__all__ = ["ANY_NAMES", "Problem", "WorkspaceNames", "check", "ports_of", "surroundings_of"]
 
 _STRUCTURAL: Final = frozenset({"TEMPLATE_SYNTAX", "INVALID_CONFIG", "UNKNOWN_CONFIG_FIELD"})
 
@@ -64,10 +65,30 @@ def ports_of(node: GraphNode, kind: NodeKind | None) -> tuple[str, ...]:
     return with_error_port(node, ("out",)) if ports is None else ports
 
 
+def surroundings_of(
+    definition: Definition, kinds: Mapping[str, NodeKind], secrets: frozenset[str] | None
+) -> Surroundings:
+    """Return all that templates of a workflow may name; of nodes with the same key, the first counts."""
+    nodes: dict[str, GraphNode] = {}
+    for node in definition.graph.nodes:
+        nodes.setdefault(node.key, node)
+    order = in_order(list(nodes), definition.graph.edges)
+    return Surroundings(
+        nodes=nodes,
+        kinds=kinds,
+        bits={key: 1 << place for place, key in enumerate(order)},
+        above=ancestors(order, definition.graph.edges),
+        secrets=secrets,
+        input_names=input_names(definition.input_schema),
+    )
+
+
 def _ports(node: GraphNode, kind: NodeKind | None) -> tuple[str, ...] | None:
     """Return the ports of a node; None where its kind, or a configuration that makes ports, is not sound."""
     if kind is None:
         return None
+    if node.for_each is not None:  # each item may take another way, but the node ends once, with a list
+        return with_error_port(node, ("out",))
     if kind.ports_of is None:
         return with_error_port(node, kind.ports)
     try:
@@ -99,19 +120,13 @@ class _Checker:
             nodes.setdefault(node.key, node)
         configs = {key: self._compile(node) for key, node in nodes.items()}
         ports = {key: _ports(node, self.kinds.get(node.kind)) for key, node in nodes.items()}
-        self.problems.extend(check_edges(self.graph.edges, ports))
+        lists = {key for key, node in nodes.items() if node.for_each is not None}
+        self.problems.extend(check_edges(self.graph.edges, ports, lists))
         keys = list(nodes)
         if (cycle := find_cycle(keys, self.graph.edges)) is not None:
             self.problems.append(cycle_problem(cycle))
         order = in_order(keys, self.graph.edges)
-        around = Surroundings(
-            nodes=nodes,
-            kinds=self.kinds,
-            bits={key: 1 << place for place, key in enumerate(order)},
-            above=ancestors(order, self.graph.edges),
-            secrets=self.names.secrets,
-            input_names=input_names(self.definition.input_schema),
-        )
+        around = surroundings_of(self.definition, self.kinds, self.names.secrets)
         by_error = [edge for edge in self.graph.edges if edge.source_port == ERROR_PORT]
         self.behind_error = {edge.target for edge in by_error}
         self.before_error = {edge.source for edge in by_error}
@@ -121,6 +136,8 @@ class _Checker:
             if self._check_policies(nodes[key], around):
                 never.add(key)
         self._check_reach(order, never)
+        in_turn = [nodes[key] for key in order]
+        self.problems.extend(check_calls(in_turn, self.graph.edges, configs, self.kinds, self.names))
         self._check_workflow(around)
 
     def _compile(self, node: GraphNode) -> CompiledConfig | None:
@@ -128,7 +145,7 @@ class _Checker:
         if kind is None:
             known = ", ".join(shown(name) for name in self.kinds)
             self._structural(
-                "UNKNOWN_KIND",
+                UNKNOWN_KIND,
                 f"There is no node kind {shown(node.kind)}.",
                 node,
                 ("config", node.kind),
@@ -171,16 +188,19 @@ class _Checker:
             condition = self._template(compile_expression, node.when, scope, around, ("when",))
             is_never = condition is not None and _is_false(condition)
         if node.for_each is not None:
-            items = node.for_each.items
-            compile_items = compile_template if "{{" in items else compile_expression
-            self._template(compile_items, items, scope, around, ("forEach", "items"))
-            message = "`forEach` cannot be run yet."
-            self.problems.append(Problem("NOT_SUPPORTED", message, node_key=node.key, path=("forEach",)))
+            self._check_items(node, node.for_each.items, scope, around)
         if node.on_error.mode is ErrorMode.BRANCH and node.key not in self.before_error:
             message = f"No edge leaves {shown(node.key)} from its port `error`: a failure would end silently here."
             hint = f"Add an edge such as {shown(f'{node.key}.error -> …')}, or let it STOP or CONTINUE."
             self._warn("UNUSED_ERROR_PORT", message, node, ("onError", "mode"), hint)
         return is_never
+
+    def _check_items(self, node: GraphNode, source: str, scope: Scope, around: Surroundings) -> None:
+        path = ("forEach", "items")
+        items = self._template(compile_items, source, scope, around, path)
+        if items is not None and (told := why_no_list(items)) is not None:
+            hint = f"Write one expression that gives a list, such as {shown('input.places')}, with nothing beside it."
+            self.problems.append(Problem("INVALID_ITEMS", told, node_key=node.key, path=path, hint=hint))
 
     def _check_reach(self, order: list[str], never: set[str]) -> None:
         """Warn of nodes to which every way leads through a node that never runs."""
@@ -206,12 +226,6 @@ class _Checker:
             self._template(
                 compile_template, settings.concurrency.key, scope, around, ("settings", "concurrency", "key")
             )
-        for name in ("concurrency", "max_tokens", "max_cost"):
-            if getattr(settings, name) is not None:
-                alias = type(settings).model_fields[name].alias or name
-                # A limit that is not kept must not look as if it were.
-                message = f"The limit {shown(alias)} cannot be kept yet."
-                self.problems.append(Problem("NOT_SUPPORTED", message, path=("settings", alias), hint="Leave it out."))
 
     def _template(
         self,

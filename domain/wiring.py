@@ -9,7 +9,7 @@ from domain.problems import Problem, did_you_mean, shown
 from domain.workflow import ErrorMode, GraphEdge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from domain.workflow import GraphNode
 
@@ -38,21 +38,29 @@ def check_keys(nodes: Sequence[GraphNode]) -> Iterator[Problem]:
         seen.add(node.key)
 
 
-def check_edges(edges: Sequence[GraphEdge], ports: Mapping[str, tuple[str, ...] | None]) -> Iterator[Problem]:
-    """Yield the problems of edges; `ports` has every node's ports, None where they cannot be told."""
+def check_edges(
+    edges: Sequence[GraphEdge], ports: Mapping[str, tuple[str, ...] | None], lists: Collection[str] = ()
+) -> Iterator[Problem]:
+    """Yield the problems of edges.
+
+    Args:
+        edges: all of the graph.
+        ports: every node's ports, None where they cannot be told.
+        lists: the nodes with `forEach`.
+    """
     seen: set[tuple[str, str, str]] = set()
     for edge in edges:
         triple = (edge.source, edge.source_port, edge.target)
         if triple in seen:
-            yield _of_edge("DUPLICATE_EDGE", f"The edge {_told(edge)} is there twice.", edge)
+            yield _of_edge("DUPLICATE_EDGE", f"The edge {told(edge)} is there twice.", edge)
         seen.add(triple)
         for end in dict.fromkeys((edge.source, edge.target)):
             if end not in ports:
-                message = f"The edge {_told(edge)} names the node {shown(end)}, which does not exist."
+                message = f"The edge {told(edge)} names the node {shown(end)}, which does not exist."
                 yield _of_edge("DANGLING_EDGE", message, edge, did_you_mean(end, ports))
         offered = ports.get(edge.source)
         if offered is not None and edge.source_port not in offered:
-            yield _unknown_port(edge, offered)
+            yield _unknown_port(edge, offered, is_list=edge.source in lists)
 
 
 def find_cycle(keys: Sequence[str], edges: Sequence[GraphEdge]) -> list[str] | None:
@@ -120,11 +128,15 @@ def cycle_problem(cycle: Sequence[str]) -> Problem:
     )
 
 
-def _unknown_port(edge: GraphEdge, offered: tuple[str, ...]) -> Problem:
+def _unknown_port(edge: GraphEdge, offered: tuple[str, ...], *, is_list: bool) -> Problem:
     listed = ", ".join(shown(port) for port in offered) or "none"
     message = f"The node {shown(edge.source)} has no port {shown(edge.source_port)}; its ports are {listed}."
     if edge.source_port == ERROR_PORT:
         hint = f"Set `onError.mode` of {shown(edge.source)} to BRANCH: then it has an `error` port."
+    elif is_list:
+        hint = (
+            "A node with `forEach` ends once, with the list of what its items returned: read there which way each took."
+        )
     else:
         hint = did_you_mean(edge.source_port, offered)
     return _of_edge("UNKNOWN_PORT", message, edge, hint)
@@ -135,6 +147,7 @@ def _of_edge(code: str, message: str, edge: GraphEdge, hint: str | None = None) 
     return Problem(code, message, edge=triple, hint=hint, is_structural=True)
 
 
-def _told(edge: GraphEdge) -> str:
+def told(edge: GraphEdge) -> str:
+    """Return an edge as a message shows it."""
     port = "" if edge.source_port == "out" else f".{edge.source_port}"
     return shown(f"{edge.source}{port} -> {edge.target}")

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from domain.bounds import Count
 from domain.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -77,11 +78,21 @@ class ConcurrencyStrategy(StrEnum):
     CANCEL_NEWEST = "CANCEL_NEWEST"
 
 
+# Databases and editors know one zero: -0.0 would come back as another document.
+_Coordinate = Annotated[float, AfterValidator(lambda value: value + 0.0)]
+
+
 class Position(Piece):
     """A point on an editor's canvas."""
 
-    x: float
-    y: float
+    x: _Coordinate
+    y: _Coordinate
+
+
+# YAML reads the plain word NULL as null.
+_ItemErrors = Annotated[
+    ItemErrorPolicy, BeforeValidator(lambda value: ItemErrorPolicy.NULL if value is None else value)
+]
 
 
 class ForEach(Piece):
@@ -89,7 +100,7 @@ class ForEach(Piece):
 
     items: str
     max_parallel_items: Annotated[int, Field(ge=1, le=100)] = 8
-    on_item_error: ItemErrorPolicy = ItemErrorPolicy.FAIL
+    on_item_error: _ItemErrors = ItemErrorPolicy.FAIL
 
 
 class ErrorPolicy(Piece):
@@ -102,9 +113,9 @@ class ErrorPolicy(Piece):
 class Timeouts(Piece):
     """How long a node may take, in milliseconds; None = no limit."""
 
-    start_to_close_ms: Annotated[int, Field(ge=1)] | None = 300_000
-    schedule_to_close_ms: Annotated[int, Field(ge=1)] | None = None
-    idle_ms: Annotated[int, Field(ge=1)] | None = None
+    start_to_close_ms: Count | None = 300_000
+    schedule_to_close_ms: Count | None = None
+    idle_ms: Count | None = None
 
 
 class GraphNode(Piece):
@@ -159,24 +170,27 @@ class ConcurrencyPolicy(Piece):
     """How many runs of a workflow work at once."""
 
     key: str | None = None
-    max_runs: Annotated[int, Field(ge=1)]
+    max_runs: Count
     strategy: ConcurrencyStrategy = ConcurrencyStrategy.QUEUE
 
 
 class WorkflowSettings(Piece):
     """Limits and policies of a workflow's runs."""
 
-    timeout_ms: Annotated[int, Field(ge=1)] | None = None
+    timeout_ms: Count | None = None
     max_parallel_nodes: Annotated[int, Field(ge=1, le=500)] = 16
     failure_policy: FailurePolicy = FailurePolicy.FAIL_FAST
     concurrency: ConcurrencyPolicy | None = None
     max_tool_rounds: Annotated[int, Field(ge=0, le=50)] = 8
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Count | None = None
     max_cost: Annotated[str, Field(pattern=r"^\d{1,12}(\.\d{1,12})?$")] | None = None
 
 
 class Definition(Piece):
-    """All of a workflow that decides what its runs do: what is hashed and pinned by every run."""
+    """All of a workflow that decides what its runs do: what is hashed and pinned by every run.
+
+    A draft's nodes have positions as well, which count for nothing there (see `domain.layout`).
+    """
 
     graph: Graph = Graph()
     input_schema: Any = None
@@ -225,6 +239,14 @@ class WorkflowChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """The version that was published last."""
+
+    number: int
+    graph_id: GraphId
+
+
+@dataclass(frozen=True, slots=True)
 class Workflow:
     """A named definition under editing; `problems` are those found when it was saved."""
 
@@ -240,6 +262,12 @@ class Workflow:
     created_at: datetime
     updated_at: datetime
     updated_by: UserId | None
+    published: Published | None = None
+
+    @property
+    def has_unpublished_changes(self) -> bool:
+        """Whether the draft differs in meaning from the published version; always before the first publication."""
+        return self.published is None or self.published.graph_id != self.graph_id
 
     @property
     def is_runnable(self) -> bool:
@@ -274,4 +302,5 @@ class WorkflowFilter:
     search: str | None = None
     """Text in name, slug or description, in upper or lower case."""
     slugs: tuple[str, ...] | None = None
+    is_published: bool | None = None
     is_runnable: bool | None = None

@@ -22,6 +22,7 @@ from ruamel.yaml.events import (
     ScalarEvent,
     SequenceEndEvent,
 )
+from ruamel.yaml.reader import ReaderError
 
 from domain.errors import DocumentFault, FileProblem
 from domain.problems import shown
@@ -31,9 +32,12 @@ if TYPE_CHECKING:
 
     from domain.json_value import Json
 
+SYNTAX: Final = "YAML_SYNTAX"
 MAX_BYTES: Final = 1_048_576
 MAX_DEPTH: Final = 80
+MAX_VALUES: Final = 100_000
 _MAX_DIGITS: Final = 4_000
+_CLEVER: Final = "NOT_READ"
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WORDS: Final[dict[str, bool | None]] = {"": None, "null": None, "~": None, "true": True, "false": False}
@@ -74,13 +78,16 @@ def read_yaml(text: str) -> MarkedValue:
         DocumentFault: not such a document; its problem names line and column.
     """
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise _fault(Place(1, 1), f"The file is larger than {MAX_BYTES:,} bytes.")
+        raise _fault(Place(1, 1), f"The file is larger than {MAX_BYTES:,} bytes.", code="TOO_LARGE")
     try:
         return _Reader(_events(text)).document()
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(1, 1) if mark is None else Place(mark.line + 1, mark.column + 1)
         raise _fault(place, f"This is not YAML: {error.problem or error.context}.", _hint(text, place)) from error
+    except ReaderError as error:
+        message = f"This is not YAML: the character U+{error.character:04X} cannot stand in a file as it is."
+        raise _fault(_place_of(text, error.position), message, 'Write it in double quotes, as in "\\x07".') from error
     except YAMLError as error:
         raise _fault(Place(1, 1), f"This is not YAML: {' '.join(str(error).split())[:200]}.") from error
 
@@ -116,8 +123,13 @@ def _events(text: str) -> Iterator[Event]:
     return _Yaml(typ="safe", pure=True).parse(text)
 
 
-def _fault(place: Place, message: str, hint: str | None = None) -> DocumentFault:
-    return DocumentFault([FileProblem(place.line, place.column, message, hint)])
+def _fault(place: Place, message: str, hint: str | None = None, *, code: str = SYNTAX) -> DocumentFault:
+    return DocumentFault([FileProblem(place.line, place.column, message, hint, code)])
+
+
+def _place_of(text: str, position: int) -> Place:
+    line = text.count("\n", 0, position)
+    return Place(line + 1, position - text.rfind("\n", 0, position))
 
 
 def _hint(text: str, place: Place) -> str | None:
@@ -150,8 +162,10 @@ class _Reader:
         place = _place(event)
         self.places.setdefault(steps, place)
         self._refuse_cleverness(event, place)
+        if len(self.places) > MAX_VALUES:
+            raise _fault(place, f"The file holds more than {MAX_VALUES:,} values.", code="TOO_LARGE")
         if len(steps) > MAX_DEPTH:
-            raise _fault(place, f"Values are nested deeper than {MAX_DEPTH} levels.")
+            raise _fault(place, f"Values are nested deeper than {MAX_DEPTH} levels.", code="TOO_DEEP")
         if isinstance(event, ScalarEvent):
             return _scalar(event, place)
         if isinstance(event, MappingStartEvent):
@@ -160,9 +174,13 @@ class _Reader:
 
     def _refuse_cleverness(self, event: Event, place: Place) -> None:
         if isinstance(event, AliasEvent) or (isinstance(event, NodeEvent) and event.anchor is not None):
-            raise _fault(place, "Anchors and aliases are not read in workflow files.", "Write the value out.")
+            raise _fault(
+                place, "Anchors and aliases are not read in workflow files.", "Write the value out.", code=_CLEVER
+            )
         if isinstance(event, ScalarEvent | CollectionStartEvent) and event.tag is not None:
-            raise _fault(place, "Tags are not read in workflow files.", "Write the value without its `!tag`.")
+            raise _fault(
+                place, "Tags are not read in workflow files.", "Write the value without its `!tag`.", code=_CLEVER
+            )
 
     def _mapping(self, steps: Steps) -> Json:
         mapping: dict[str, Json] = {}
@@ -173,7 +191,7 @@ class _Reader:
             self._refuse_cleverness(event, place)
             key = str(event.value)
             if key in mapping:
-                raise _fault(place, f"The key {shown(key)} is here twice.")
+                raise _fault(place, f"The key {shown(key)} is here twice.", code="DUPLICATE_KEY")
             self.places[(*steps, key)] = place
             mapping[key] = self._value(next(self.events), (*steps, key))
         return mapping
@@ -196,4 +214,4 @@ def _scalar(event: ScalarEvent, place: Place) -> Json:
     try:
         return resolve(text)
     except ValueError as error:
-        raise _fault(place, str(error)) from error
+        raise _fault(place, str(error), code="INVALID_VALUE") from error

@@ -27,6 +27,12 @@ class Row(tuple[float, ...]):
     __slots__ = ()
 
 
+class Flow(tuple[tuple[str, str], ...]):
+    """Names with texts that stand on one line, such as `{source: "a b", target: "c"}`."""
+
+    __slots__ = ()
+
+
 def write_yaml(value: Mapping[str, Json | Row]) -> str:
     """Return a document; `read_yaml` gives the equal value back."""
     return "".join(f"{line}\n" for line in _mapping(value, 0))
@@ -45,7 +51,9 @@ def _mapping(value: Mapping[str, Json | Row], indent: int) -> Iterator[str]:
 def _sequence(value: Sequence[Json], indent: int) -> Iterator[str]:
     pad = "  " * indent
     for item in value:
-        if isinstance(item, Mapping | list | tuple) and item:
+        if isinstance(item, Flow):
+            yield f"{pad}- {{{', '.join(f'{name}: {_quoted(text)}' for name, text in item)}}}"
+        elif isinstance(item, Mapping | list | tuple) and item:
             # The first line of what is inside stands behind the dash.
             lines = _block(item, indent + 1)
             yield f"{pad}- {next(lines).lstrip(' ')}"
@@ -69,9 +77,12 @@ def _hang(head: str, value: Json | Row, indent: int) -> Iterator[str]:
         yield head if value else f"{head} []"
         yield from _sequence(_list(value), indent + 1)
     elif isinstance(value, str) and _is_literal(value):
-        yield f"{head} {'|' if value.endswith(chr(10)) else '|-'}"
-        pad = "  " * (indent + 1)
-        yield from (f"{pad}{line}" if line else "" for line in value.removesuffix("\n").split("\n"))
+        pad, lines = "  " * (indent + 1), value.removesuffix("\n").split("\n")
+        # Where the first words are indented, YAML has to be told which of the spaces are theirs.
+        width = "2" if next(filter(None, lines)).startswith(" ") else ""
+        end = "-" if not value.endswith("\n") else "" if lines[-1] else "+"
+        yield f"{head} |{width}{end}"
+        yield from (f"{pad}{line}" if line else "" for line in lines)
     else:
         yield f"{head} {_scalar(value)}"
 
@@ -100,6 +111,10 @@ def _text(text: str) -> str:
         return text
     if text.isprintable() and ('"' in text or "\\" in text):
         return "'" + text.replace("'", "''") + "'"
+    return _quoted(text)
+
+
+def _quoted(text: str) -> str:
     return f'"{"".join(map(_escaped, text))}"'
 
 
@@ -113,12 +128,6 @@ def _escaped(letter: str) -> str:
 
 
 def _is_literal(text: str) -> bool:
-    """Tell whether a text of several lines can stand below a `|` as it is."""
+    """Tell whether a text of several lines can stand below a `|` as it is: it has words, and nothing invisible."""
     lines = text.removesuffix("\n").split("\n")
-    return (
-        len(lines) > 1
-        and bool(lines[0].strip())
-        and bool(lines[-1].strip())
-        and not lines[0].startswith(" ")
-        and all(line.isprintable() for line in lines)
-    )
+    return len(lines) > 1 and bool(text.strip()) and all(line.isprintable() for line in lines)

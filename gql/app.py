@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import socket
@@ -16,10 +17,12 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
 
 from domain.errors import SetupFault
-from gql import pages
+from gql import metrics, pages
 from gql.headers import SecurityHeaders
 from gql.http import Endpoint
+from gql.observing import REQUEST_ID
 from gql.schema import build_schema
+from gql.trusted import load_trusted
 from runtime.services import open_services as open_all_services
 
 if TYPE_CHECKING:
@@ -37,6 +40,21 @@ if TYPE_CHECKING:
     OpenServices: TypeAlias = Callable[[Settings], AbstractAsyncContextManager[Services]]
 
 _BACKLOG = 2_048
+_UNREAD_SHARE = 0.25
+"""How much of the grace period a stopping server waits for peers to read what it has written."""
+_ALLOWED_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "X-Requested-With",
+    REQUEST_ID,
+    # What Apollo's clients send.
+    "Apollo-Require-Preflight",
+    "ApolloGraphQL-Client-Name",
+    "ApolloGraphQL-Client-Version",
+    "X-Apollo-Operation-Id",
+    "X-Apollo-Operation-Name",
+)
+_SEND_BUFFER_BYTES = 131_072
 
 
 def create_app(
@@ -48,11 +66,13 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
         async with AsyncExitStack() as stack:
             try:
+                endpoint.trusted = await asyncio.to_thread(load_trusted, settings.api)
                 app.state.services = await stack.enter_async_context(open_services(settings))
             except Exception as error:
                 # uvicorn only logs it and exits; `serve` raises it.
                 app.state.startup_error = error
                 raise
+            endpoint.sockets.watch(app.state.services.metrics)
             yield
 
     def services() -> Services:
@@ -73,6 +93,7 @@ def create_app(
             WebSocketRoute("/graphql", endpoint),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
+            metrics.route(settings, services),
             *pages.routes(settings),
         ],
         middleware=[
@@ -81,12 +102,14 @@ def create_app(
                 CORSMiddleware,
                 allow_origins=settings.api.allowed_origins,
                 allow_methods=["GET", "POST"],
-                allow_headers=["Authorization", "Content-Type", "X-Requested-With"],
+                allow_headers=_ALLOWED_HEADERS,
+                expose_headers=[REQUEST_ID],
                 max_age=600,
             ),
         ],
         lifespan=lifespan,
     )
+    app.state.stop_streams = endpoint.sockets.stopping.set
     return app
 
 
@@ -118,6 +141,22 @@ class _Server(uvicorn.Server):
         if self._on_started is not None:
             self._on_started()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, which would go on for ever, then wait for the rest and stop."""
+        self._app.state.stop_streams()
+        leaving = asyncio.create_task(self._leave_who_does_not_read(), name="leave who does not read")
+        try:
+            await super().shutdown(sockets)
+        finally:
+            leaving.cancel()
+
+    async def _leave_who_does_not_read(self) -> None:
+        """Break connections off whose peers have not read for a while: one would use the grace period up for all."""
+        await asyncio.sleep(_UNREAD_SHARE * (self.config.timeout_graceful_shutdown or 0))
+        for connection in list(self.server_state.connections):
+            if connection.transport.get_write_buffer_size() > 0:
+                connection.transport.abort()
+
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         """Stop on a signal without raising it again afterwards: whoever called us has things to put in order."""
@@ -146,6 +185,8 @@ def listen(settings: Settings) -> socket.socket:
     # Accepted connections inherit it. asyncio leaves it out for a socket that does not name its protocol, and then each
     # second message of a burst waits 40 ms for the first one's acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # Else the kernel holds up to 4 MiB for each client that subscribes and does not read.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     return listener
 
 
@@ -161,6 +202,9 @@ def server(app: Starlette, settings: Settings, *, on_started: Callable[[], None]
         ws_ping_timeout=settings.api.ping_interval_s,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout_s)),
         server_header=False,
+        # Whoever is believed to be a proxy chooses its own address; uvicorn would believe everybody on this machine.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
         # Its lines hold the addresses of requests, and with GET those hold the document and its variables.
         access_log=False,
         log_config=None,

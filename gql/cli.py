@@ -12,27 +12,27 @@ import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from domain.errors import SetupFault
+from gql import file_commands, key_commands, list_commands, process_commands, steering_commands
+from gql.command_options import ApiKey, DatabaseUrl, DataDir, Port, RunId, Url
+from gql.command_options import option as _option
+from gql.command_options import run as _run
+from gql.command_options import settings as _settings
+from gql.command_options import target as _target
 from gql.commands.explaining import explain
-from runtime.settings import Settings
+from gql.commands.start_terms import OnConflict, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
-
-    from gql.commands.target import Target
+    from collections.abc import Sequence
 
 _INTERRUPTED = 130
 _TERMINATED = 143
 _BROKEN_PIPE = 141
-Result = TypeVar("Result")
 
 app = typer.Typer(
     name="anabranch",
@@ -48,27 +48,11 @@ users = typer.Typer(help="Accounts, directly in the database.", no_args_is_help=
 app.add_typer(users, name="user")
 collections = typer.Typer(help="Vector collections.", no_args_is_help=True)
 app.add_typer(collections, name="collection")
-
-
-def _option(names: str, variable: str, text: str, **more: Any) -> Any:
-    return typer.Option(*names.split(), envvar=f"ANABRANCH_{variable}", help=text, show_envvar=True, **more)
-
-
-Url = Annotated[
-    str | None,
-    _option("--url", "URL", "The server; if absent a running `dev`, else the last login, else http://127.0.0.1:8000."),
-]
-ApiKey = Annotated[str | None, _option("--api-key", "API_KEY", "A key or access token instead of the stored login.")]
-DataDir = Annotated[
-    Path | None, _option("--data-dir", "DATA_DIR", "Where the embedded database and the keys lie; `data` if absent.")
-]
-DatabaseUrl = Annotated[
-    str | None, _option("--database-url", "DATABASE_URL", "An outside PostgreSQL; the embedded one if absent.")
-]
-Port = Annotated[
-    int | None, _option("--port", "PORT", "The port to listen on; 8000 if absent, 0 = a free one.", min=0, max=65_535)
-]
-RunId = Annotated[str, typer.Argument(help="The run's id, such as run_01jd4v…", show_default=False)]
+list_commands.register(app)
+file_commands.register(app)
+process_commands.register(app)
+steering_commands.register(app)
+key_commands.register(app)
 
 
 def _print_version(is_asked: bool) -> None:
@@ -93,8 +77,8 @@ def root(
 def dev(port: Port = None, data_dir: DataDir = None) -> None:
     """Run everything on this machine in one line.
 
-    Embedded database, local model unless ANABRANCH_LLM__BASE_URL is set, an account, and a link to GraphiQL that is
-    signed in. Listens on loopback only. Other commands find it by themselves.
+    Embedded database, local model unless ANABRANCH_LLM__BASE_URL is set, an account, and links to the pages and to
+    GraphiQL that are signed in. Listens on loopback only. Other commands find it by themselves.
     """
     from gql.commands.hosting import serve_dev  # noqa: PLC0415
 
@@ -146,26 +130,9 @@ def new(
 
 
 @app.command()
-def serve(
-    host: Annotated[str | None, _option("--host", "HOST", "The address to listen on; 127.0.0.1 if absent.")] = None,
-    port: Port = None,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-) -> None:
-    """Serve the API, the pages and the embedded engine until a signal comes.
-
-    The embedded database is migrated at the start; an outside one by `anabranch migrate`. While there is no account
-    and others than this machine can connect, the set-up link that makes the first one is printed.
-    """
-    from gql.commands.hosting import serve_forever  # noqa: PLC0415
-
-    _run(serve_forever(_settings(host=host, port=port, data_dir=data_dir, database_url=database_url), Console()))
-
-
-@app.command()
 def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Bring the database to the schema of this version; several processes may do so at once."""
-    from runtime.services import migrate_database  # noqa: PLC0415
+    from runtime.databases import migrate_database  # noqa: PLC0415
 
     console = Console()
     with console.status("Migrating …"):
@@ -208,20 +175,39 @@ def run(  # noqa: PLR0917 -- Typer passes them by name
     ] = None,
     input_json: Annotated[str | None, _option("--input-json", "INPUT_JSON", "The input as one JSON object.")] = None,
     is_watched: Annotated[bool, _option("--watch -w", "WATCH", "Draw the run live until it ends.")] = False,
+    is_draft: Annotated[bool, _option("--draft", "DRAFT", "Run the draft though a version is published.")] = False,
+    key: Annotated[
+        str | None, _option("--key", "KEY", "Start once: a second call with the same key gives the first one's run.")
+    ] = None,
+    on_conflict: Annotated[
+        OnConflict | None, _option("--on-conflict", "ON_CONFLICT", "What a second call with the same key does.")
+    ] = None,
+    priority: Annotated[
+        int | None, _option("--priority", "PRIORITY", "1 (first) to 5 (last); 3 if absent.", min=1, max=5)
+    ] = None,
+    concurrency_key: Annotated[
+        str | None,
+        _option("--concurrency-key", "CONCURRENCY_KEY", "Take turns under this key, not under the workflow's own."),
+    ] = None,
+    labels: Annotated[
+        list[str] | None, _option("--label", "LABEL", "name=value, to find the run again. Repeatable.")
+    ] = None,
     url: Url = None,
     api_key: ApiKey = None,
     data_dir: DataDir = None,
 ) -> int:
     """Start a run of a file or of a stored workflow.
 
-    A FILE makes the workflow of its slug, or brings it to what the file says. With --watch the
+    A FILE makes the workflow of its slug, or brings it to what the file says, and runs that. Of a SLUG the published
+    version is run, if there is one. With --watch the
     exit status is 0 only if the run SUCCEEDED. An input `server` that the workflow asks for is filled in.
     """
     from gql.commands.workflow_runs import Given, run_workflow  # noqa: PLC0415
 
     given = Given(tuple(pairs or ()), input_json)
     target = _target(url, api_key, data_dir)
-    return _run(run_workflow(target, source, given, Console(), is_watched=is_watched))
+    terms = Terms(key, on_conflict, priority, concurrency_key, tuple(labels or ()))
+    return _run(run_workflow(target, source, given, Console(), is_watched=is_watched, is_draft=is_draft, terms=terms))
 
 
 @app.command()
@@ -237,19 +223,34 @@ def watch(run_id: RunId, url: Url = None, api_key: ApiKey = None, data_dir: Data
 
 
 @app.command()
-def cancel(
-    run_id: RunId,
-    reason: Annotated[str | None, _option("--reason", "REASON", "Why; the run's log keeps it.")] = None,
+def approve(  # noqa: PLR0917 -- Typer passes them by name
+    named: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|APPROVAL", help="The run that asks, or the id of its question.", show_default=False
+        ),
+    ],
+    action: Annotated[str, typer.Argument(help="One of the actions that are offered.", show_default=False)],
+    values: Annotated[
+        list[str] | None,
+        _option(
+            "--value",
+            "VALUE",
+            "name=value for the question's form: as typed where it wants a text, else as JSON where it is JSON.",
+        ),
+    ] = None,
     url: Url = None,
     api_key: ApiKey = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Ask a run to stop; its nodes and their outside connections are stopped with it."""
-    from gql.commands.workflow_runs import cancel_run  # noqa: PLC0415
+    """Answer a question that a run asks a person.
 
-    status = _run(cancel_run(_target(url, api_key, data_dir), run_id, reason))
-    told = f"is {status}" if status.startswith("CANCEL") else f"is asked to stop; until it does it is {status}"
-    typer.echo(f"{run_id} {told}.")
+    The first answer counts, whoever gives it. The actions are `approve` and `reject` unless the workflow says otherwise.
+    """
+    from gql.commands.answers import approve as answer_question  # noqa: PLC0415
+
+    title = _run(answer_question(_target(url, api_key, data_dir), named, action, values or ()))
+    typer.echo(f"Answered {title!r} with {action}.")
 
 
 @users.command("create")
@@ -268,6 +269,23 @@ def create_user(
     password = password or str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
     user = _run(create(_settings(data_dir=data_dir, database_url=database_url), email, password, name))
     typer.echo(f"Made the account {user.email}.")
+
+
+@users.command("reset-password")
+def reset_password(
+    email: Annotated[str, typer.Argument(help="The account's address.", show_default=False)],
+    password: Annotated[
+        str | None, _option("--password", "PASSWORD", "10 characters or more; asked for if absent.")
+    ] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Give somebody a new password and end all sessions of the account; needs the database, not the server."""
+    from gql.commands.accounts import reset_password as reset  # noqa: PLC0415
+
+    password = password or str(typer.prompt("New password", hide_input=True, confirmation_prompt=True))
+    user = _run(reset(_settings(data_dir=data_dir, database_url=database_url), email, password))
+    typer.echo(f"{user.email} has a new password, and is signed out everywhere.")
 
 
 @collections.command("ingest")
@@ -300,41 +318,11 @@ def schema() -> None:
 def doctor(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> int:
     """Look at all that Anabranch needs here and say what to do about what is missing.
 
-    Python, data directory, disk, database, migrations, model endpoint, pages. Exit status 1 if anything is wrong.
+    Python, data directory, disk, database, migrations, model endpoint, plug-ins, pages. Exit status 1 if anything is wrong.
     """
     from gql.commands.doctor import doctor as examine  # noqa: PLC0415
 
     return _run(examine(_settings(data_dir=data_dir, database_url=database_url), Console()))
-
-
-def _settings(**given: Any) -> Settings:
-    """Return the settings with the options that were given.
-
-    Raises:
-        SetupFault: a variable has no acceptable value.
-    """
-    try:
-        return (
-            Settings.model_validate({}) if not given else Settings(**{k: v for k, v in given.items() if v is not None})
-        )  # pyright: ignore[reportArgumentType]
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        variable = "ANABRANCH_" + "__".join(str(step).upper() for step in first["loc"])
-        raise SetupFault(f"{variable} is not acceptable: {first['msg']}.") from error
-    except SettingsError as error:
-        raise SetupFault(f"The settings cannot be read: {error}.") from error
-
-
-def _target(url: str | None, api_key: str | None, data_dir: Path | None) -> Target:
-    from gql.commands.target import Target  # noqa: PLC0415
-
-    return Target(url, api_key, _settings(data_dir=data_dir).data_dir)
-
-
-def _run(work: Coroutine[Any, Any, Result]) -> Result:
-    from gql.commands.loop import run as run_to_end  # noqa: PLC0415
-
-    return run_to_end(work)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

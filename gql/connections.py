@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, TypeAlias, cast
+from typing import Annotated, Any
 from uuid import UUID
 
 import strawberry
 from strawberry.types.lazy_type import LazyType
 
 from domain import connections as domain
-from domain.connections import ConnectionKind, HttpAuthScheme
+from domain.connections import ConnectionKind
 from domain.identity import Permission
 from domain.ids import ConnectionId, Prefix, WorkspaceId, to_global
+from domain.uses import Usable, UseKind
 from gql.absent import ABSENT, or_none
-from gql.context import Info
+from gql.connection_settings import ConnectionSettings, ConnectionSettingsInput, read_settings, show_settings
+from gql.context import Context, Info
 from gql.enums import expose
 from gql.fields import mutation
 from gql.ids import from_id, to_id, workspace_id_of
@@ -22,7 +25,8 @@ from gql.lookup import find_node, register_node
 from gql.nodes import Node
 from gql.paging import After, Before, Connection, Edge, First, Last, page_request
 from gql.payloads import Payload
-from runtime.connections import ConnectionDraft
+from gql.uses import NodeUse, load_uses
+from runtime.connections import ConnectionChange, ConnectionDraft
 
 _WORKSPACE: Any = LazyType[Any, Any]("Workspace", "gql.identity")
 
@@ -35,77 +39,6 @@ expose(
         ConnectionKind.HTTP_AUTH: "A credential for HTTP requests.",
     },
 )
-expose(
-    HttpAuthScheme,
-    description="How a credential is sent.",
-    values={
-        HttpAuthScheme.BASIC: "User and password.",
-        HttpAuthScheme.BEARER: "A token in `Authorization: Bearer`.",
-        HttpAuthScheme.HEADER: "A header of its own.",
-        HttpAuthScheme.QUERY: "A parameter of the URL.",
-    },
-)
-
-
-@strawberry.type(description="A model API in the manner of OpenAI's.")
-class OpenaiCompatibleSettings:
-    """A model API in the manner of OpenAI's."""
-
-    base_url: str = strawberry.field(description="Its address up to and with `/v1`.")
-    default_model: str | None = strawberry.field(description="The model that is used where a node names none.")
-
-
-@strawberry.type(description="A PostgreSQL database.")
-class PostgresSettings:
-    """A PostgreSQL database."""
-
-    host: str = strawberry.field(description="Its host.")
-    port: int = strawberry.field(description="Its port.")
-    database: str = strawberry.field(description="The database's name.")
-    username: str | None = strawberry.field(description="The role that signs in.")
-    is_tls_verified: bool = strawberry.field(
-        description="Whether the connection is encrypted and the certificate checked."
-    )
-
-
-@strawberry.type(description="A credential for HTTP requests.")
-class HttpAuthSettings:
-    """A credential for HTTP requests."""
-
-    scheme: HttpAuthScheme = strawberry.field(description="How it is sent.")
-    username: str | None = strawberry.field(description="The user of BASIC.")
-    parameter: str | None = strawberry.field(description="The header or parameter of HEADER and QUERY.")
-    allowed_origins: list[str] = strawberry.field(
-        description="The origins it is sent to, such as `https://api.example.com`; at most 20."
-    )
-
-
-ConnectionSettings: TypeAlias = Annotated[
-    OpenaiCompatibleSettings | PostgresSettings | HttpAuthSettings,
-    strawberry.union(
-        "ConnectionSettings",
-        description="Where an endpoint is and how it is used. Equal field names have equal types in all members.",
-    ),
-]
-
-
-def _shown(settings: domain.ConnectionSettings) -> OpenaiCompatibleSettings | PostgresSettings | HttpAuthSettings:
-    if isinstance(settings, domain.OpenaiCompatibleSettings):
-        return OpenaiCompatibleSettings(base_url=settings.base_url, default_model=settings.default_model)
-    if isinstance(settings, domain.PostgresSettings):
-        return PostgresSettings(
-            host=settings.host,
-            port=settings.port,
-            database=settings.database,
-            username=settings.username,
-            is_tls_verified=settings.is_tls_verified,
-        )
-    return HttpAuthSettings(
-        scheme=settings.scheme,
-        username=settings.username,
-        parameter=settings.parameter,
-        allowed_origins=list(settings.allowed_origins),
-    )
 
 
 @strawberry.type(
@@ -135,6 +68,11 @@ class ConnectionProfile(Node):
         """Load the workspace."""
         return await find_node(info, to_global(Prefix.WORKSPACE, self.workspace_id))
 
+    @strawberry.field(description="Nodes that use it; at most 100 are listed.")
+    async def used_by(self, info: Info) -> list[NodeUse]:
+        """Load the nodes that use it."""
+        return await info.context.loaders.load(load_uses, Usable(self.workspace_id, UseKind.CONNECTION, self.name))
+
     @classmethod
     def of(cls, connection: domain.Connection) -> ConnectionProfile:
         """Convert a connection of the domain."""
@@ -143,7 +81,7 @@ class ConnectionProfile(Node):
             id=to_id(Prefix.CONNECTION, connection.id),
             name=connection.name,
             kind=connection.settings.kind,
-            settings=_shown(connection.settings),
+            settings=show_settings(connection.settings),
             has_credential=connection.has_credential,
             max_concurrent=connection.max_concurrent,
             requests_per_minute=connection.requests_per_minute,
@@ -175,10 +113,10 @@ class ConnectionsOfWorkspace:
         self, info: Info, first: First = ABSENT, after: After = ABSENT, last: Last = ABSENT, before: Before = ABSENT
     ) -> ConnectionProfileConnection:
         """List the connections."""
-        actor, service = info.context.principal, info.context.services.connections
-        page = await service.page(actor, self.workspace_id, page_request(first, after, last, before))
+        service, loaders, owner = info.context.services.connections, info.context.loaders, self.workspace_id
+        page = await loaders.load_for(service.page_by_workspace, owner, page_request(first, after, last, before))
         return ConnectionProfileConnection.of(
-            page, ConnectionProfile.of, lambda: service.count(actor, self.workspace_id)
+            page, ConnectionProfile.of, lambda: loaders.load_for(service.count_by_workspace, owner)
         )
 
     @strawberry.field(description="One connection by its name; null where there is none.")
@@ -190,63 +128,24 @@ class ConnectionsOfWorkspace:
         connection = await service.find_by_name(actor, self.workspace_id, name)
         return ConnectionProfile.of(connection) if connection else None
 
+    @strawberry.field(description="The connection that LLM_CALL nodes use when they name none.")
+    async def default_connection(self, info: Info) -> ConnectionProfile | None:
+        """Load the connection."""
+        found = await info.context.loaders.load_for(info.context.services.connections.defaults, self.workspace_id)
+        return ConnectionProfile.of(found) if found else None
+
+
+async def load_connections(context: Context, ids: list[ConnectionId]) -> Sequence[ConnectionProfile | None]:
+    """Load connections by id; None for those that the caller may not see."""
+    found = await context.services.connections.list_by_id(context.principal, ids)
+    return [ConnectionProfile.of(found[key]) if key in found else None for key in ids]
+
 
 async def _find(info: Info, connection_id: UUID) -> ConnectionProfile | None:
-    service = info.context.services.connections
-    connection = await service.find(info.context.principal, ConnectionId(connection_id))
-    return ConnectionProfile.of(connection) if connection else None
+    return await info.context.loaders.load(load_connections, ConnectionId(connection_id))
 
 
 register_node(Prefix.CONNECTION, _find)
-
-
-@strawberry.input(description="A model API in the manner of OpenAI's.")
-class OpenaiCompatibleSettingsInput:
-    """A model API in the manner of OpenAI's."""
-
-    base_url: str = strawberry.field(description="Its address up to and with `/v1`.")
-    api_key: str | None = strawberry.field(default=ABSENT, description="Its key; it cannot be read again.")
-    default_model: str | None = strawberry.field(
-        default=ABSENT, description="The model that is used where a node names none."
-    )
-
-
-@strawberry.input(description="A PostgreSQL database.")
-class PostgresSettingsInput:
-    """A PostgreSQL database."""
-
-    host: str = strawberry.field(description="Its host; sockets and this server's own database are refused.")
-    port: int = strawberry.field(default=5432, description="Its port.")
-    database: str = strawberry.field(description="The database's name.")
-    username: str | None = strawberry.field(default=ABSENT, description="The role that signs in.")
-    password: str | None = strawberry.field(default=ABSENT, description="Its password; it cannot be read again.")
-    is_tls_verified: bool = strawberry.field(
-        default=True, description="Whether the connection is encrypted and the certificate checked."
-    )
-
-
-@strawberry.input(description="A credential for HTTP requests.")
-class HttpAuthSettingsInput:
-    """A credential for HTTP requests."""
-
-    scheme: HttpAuthScheme = strawberry.field(description="How it is sent.")
-    username: str | None = strawberry.field(default=ABSENT, description="The user of BASIC.")
-    parameter: str | None = strawberry.field(default=ABSENT, description="The header or parameter of HEADER and QUERY.")
-    credential: str | None = strawberry.field(
-        default=ABSENT, description="The password, token or value; it cannot be read again."
-    )
-    allowed_origins: list[str] = strawberry.field(description="The origins it is sent to, 1 to 20.")
-
-
-@strawberry.input(one_of=True, description="Where an endpoint is, how it is used and its credential.")
-class ConnectionSettingsInput:
-    """Where an endpoint is, how it is used and its credential."""
-
-    openai_compatible: strawberry.Maybe[OpenaiCompatibleSettingsInput] = strawberry.field(
-        description="A model API in the manner of OpenAI's."
-    )
-    postgres: strawberry.Maybe[PostgresSettingsInput] = strawberry.field(description="A PostgreSQL database.")
-    http_auth: strawberry.Maybe[HttpAuthSettingsInput] = strawberry.field(description="A credential for HTTP requests.")
 
 
 @strawberry.input(description="What `createConnection` takes.")
@@ -264,6 +163,32 @@ class CreateConnectionInput:
     requests_per_minute: int | None = strawberry.field(
         default=ABSENT, description="Requests in any minute; null = no limit of its own."
     )
+
+
+@strawberry.input(description="What `updateConnection` takes.")
+class UpdateConnectionInput:
+    """What `updateConnection` takes."""
+
+    id: strawberry.ID = strawberry.field(description="Which connection.")
+    name: strawberry.Maybe[str | None] = strawberry.field(
+        description="Its new name; refused while nodes use the old one."
+    )
+    settings: strawberry.Maybe[ConnectionSettingsInput | None] = strawberry.field(
+        description="Whole new settings of the same kind; a credential that is absent stays, unless the address changes."
+    )
+    max_concurrent: strawberry.Maybe[int | None] = strawberry.field(
+        description="Requests at once; null = no limit of its own."
+    )
+    requests_per_minute: strawberry.Maybe[int | None] = strawberry.field(
+        description="Requests in any minute; null = no limit of its own."
+    )
+
+
+@strawberry.type(description="What `updateConnection` gives.")
+class UpdateConnectionPayload(Payload):
+    """What `updateConnection` gives."""
+
+    connection: ConnectionProfile | None = strawberry.field(default=None, description="The connection.")
 
 
 @strawberry.input(description="What `deleteConnection` takes.")
@@ -311,7 +236,7 @@ class TestConnectionPayload(Payload):
 
 
 def _draft(given: CreateConnectionInput) -> ConnectionDraft:
-    settings, credential = _settings(given.settings)
+    settings, credential = read_settings(given.settings)
     return ConnectionDraft(
         name=given.name,
         settings=settings,
@@ -321,22 +246,17 @@ def _draft(given: CreateConnectionInput) -> ConnectionDraft:
     )
 
 
-def _settings(given: ConnectionSettingsInput) -> tuple[domain.ConnectionSettings, str | None]:
-    if given.openai_compatible:
-        openai = given.openai_compatible.value
-        return domain.OpenaiCompatibleSettings(openai.base_url, or_none(openai.default_model)), or_none(openai.api_key)
-    if given.postgres:
-        postgres = given.postgres.value
-        settings = domain.PostgresSettings(
-            postgres.host, postgres.port, postgres.database, or_none(postgres.username), postgres.is_tls_verified
-        )
-        return settings, or_none(postgres.password)
-    # `@oneOf`: exactly one of the three is there.
-    http = cast("strawberry.Some[HttpAuthSettingsInput]", given.http_auth).value
-    settings = domain.HttpAuthSettings(
-        http.scheme, tuple(http.allowed_origins), or_none(http.username), or_none(http.parameter)
+def _change(given: UpdateConnectionInput) -> ConnectionChange:
+    settings, credential = None, None
+    if given.settings and given.settings.value:
+        settings, credential = read_settings(given.settings.value)
+    caps = (("maxConcurrent", given.max_concurrent), ("requestsPerMinute", given.requests_per_minute))
+    return ConnectionChange(
+        name=given.name.value if given.name else None,
+        settings=settings,
+        credential=credential,
+        caps={name: cap.value for name, cap in caps if cap},
     )
-    return settings, or_none(http.credential)
 
 
 @strawberry.type
@@ -357,6 +277,18 @@ class ConnectionMutation:
         workspace_id = workspace_id_of(given, "input", "workspaceId")
         connection = await info.context.services.connections.create(info.context.principal, workspace_id, _draft(input))
         return CreateConnectionPayload(connection=ConnectionProfile.of(connection))
+
+    @mutation(Permission.ADMIN, description="Changes a connection; runs use the change from their next attempt on.")
+    async def update_connection(
+        self,
+        info: Info,
+        input: Annotated[UpdateConnectionInput, strawberry.argument(description="What is asked for.")],  # noqa: A002
+    ) -> UpdateConnectionPayload:
+        """Change a connection."""
+        connection_id = ConnectionId(from_id(Prefix.CONNECTION, input.id, "input", "id"))
+        service, actor = info.context.services.connections, info.context.principal
+        connection = await service.update(actor, connection_id, _change(input))
+        return UpdateConnectionPayload(connection=ConnectionProfile.of(connection))
 
     @mutation(
         Permission.ADMIN,

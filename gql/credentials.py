@@ -1,9 +1,10 @@
-"""Who calls: the token of a header, of `connection_init` or of a browser's cookie."""
+"""Who calls: the access token or API key of a header or of `connection_init`, or the token of a browser's cookie."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from domain.api_keys import TOKEN_START
 from domain.errors import Unauthenticated
 from gql.cookies import ACCESS_COOKIE
 
@@ -33,6 +34,8 @@ async def find_caller(services: Services, token: str | None) -> Principal | None
     if not token:
         return None
     try:
+        if token.startswith(TOKEN_START):
+            return await services.api_keys.authenticate(token)
         return await services.identity.authenticate(token)
     except Unauthenticated:
         return None

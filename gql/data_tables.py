@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -15,6 +16,7 @@ from domain import data_tables as domain
 from domain.data_tables import ColumnType
 from domain.identity import Permission
 from domain.ids import DataRowId, DataTableId, Prefix, RunId, WorkspaceId, to_global
+from domain.uses import Usable, UseKind
 from gql.absent import ABSENT, or_none
 from gql.context import Context, Info
 from gql.enums import expose
@@ -27,6 +29,7 @@ from gql.orders import OrderDirection
 from gql.paging import After, Before, Connection, Edge, First, Last, page_request
 from gql.payloads import Payload
 from gql.runs.types import Run, load_runs
+from gql.uses import NodeUse, load_uses
 from runtime.data_tables import RowQuery
 
 _WORKSPACE: Any = LazyType[Any, Any]("Workspace", "gql.identity")
@@ -43,11 +46,6 @@ expose(
         ColumnType.JSON: "Any JSON value.",
     },
 )
-
-
-async def _load_row_counts(context: Context, keys: list[DataTableId]) -> Sequence[int]:
-    counts = await context.services.data_tables.count_all_rows(keys)
-    return [counts[key] for key in keys]
 
 
 @strawberry.type(description="A column of a table.")
@@ -146,7 +144,7 @@ class DataTable(Node):
     @strawberry.field(description="How many rows it has.")
     async def row_count(self, info: Info) -> int:
         """Count the rows."""
-        return await info.context.loaders.load(_load_row_counts, self.table.id)
+        return await info.context.loaders.load_for(info.context.services.data_tables.count_rows, self.table.id)
 
     @strawberry.field(description="Its rows.")
     async def rows(  # noqa: PLR0917 -- GraphQL names every argument
@@ -160,9 +158,19 @@ class DataTable(Node):
         before: Before = ABSENT,
     ) -> DataRowConnection:
         """List the rows."""
-        service, asked = info.context.services.data_tables, _row_query(filter, order_by)
-        page = await service.page_rows(self.table, asked, page_request(first, after, last, before))
-        return DataRowConnection.of(page, DataRow.of, lambda: service.count_rows(self.table, asked))
+        service, loaders, table = info.context.services.data_tables, info.context.loaders, self.table
+        chosen = service.chosen_rows(table, _row_query(filter, order_by))
+        page = await loaders.load_for(service.page_rows, table.id, chosen, page_request(first, after, last, before))
+        return DataRowConnection.of(
+            page, DataRow.of, lambda: loaders.load_for(service.count_rows, table.id, replace(chosen, order=None))
+        )
+
+    @strawberry.field(description="Nodes that use it; at most 100 are listed.")
+    async def used_by(self, info: Info) -> list[NodeUse]:
+        """Load the nodes that use it."""
+        return await info.context.loaders.load(
+            load_uses, Usable(self.table.workspace_id, UseKind.DATA_TABLE, self.name)
+        )
 
     @classmethod
     def of(cls, table: domain.DataTable) -> DataTable:
@@ -200,9 +208,9 @@ class DataTablesOfWorkspace:
         self, info: Info, first: First = ABSENT, after: After = ABSENT, last: Last = ABSENT, before: Before = ABSENT
     ) -> DataTableConnection:
         """List the tables."""
-        actor, service = info.context.principal, info.context.services.data_tables
-        page = await service.page(actor, self.workspace_id, page_request(first, after, last, before))
-        return DataTableConnection.of(page, DataTable.of, lambda: service.count(actor, self.workspace_id))
+        service, loaders, owner = info.context.services.data_tables, info.context.loaders, self.workspace_id
+        page = await loaders.load_for(service.page_by_workspace, owner, page_request(first, after, last, before))
+        return DataTableConnection.of(page, DataTable.of, lambda: loaders.load_for(service.count_by_workspace, owner))
 
     @strawberry.field(description="One table by its name; null where there is none.")
     async def data_table(
@@ -214,14 +222,24 @@ class DataTablesOfWorkspace:
         return DataTable.of(table) if table else None
 
 
+async def load_tables(context: Context, table_ids: list[DataTableId]) -> Sequence[DataTable | None]:
+    """Load tables by id; None for those that the caller may not see."""
+    found = await context.services.data_tables.list_by_id(context.principal, table_ids)
+    return [DataTable.of(found[key]) if key in found else None for key in table_ids]
+
+
+async def load_rows(context: Context, row_ids: list[DataRowId]) -> Sequence[DataRow | None]:
+    """Load rows by id; None for those that the caller may not see."""
+    found = await context.services.data_tables.list_rows(context.principal, row_ids)
+    return [DataRow.of(found[key]) if key in found else None for key in row_ids]
+
+
 async def _find(info: Info, table_id: UUID) -> DataTable | None:
-    table = await info.context.services.data_tables.find(info.context.principal, DataTableId(table_id))
-    return DataTable.of(table) if table else None
+    return await info.context.loaders.load(load_tables, DataTableId(table_id))
 
 
 async def _find_row(info: Info, row_id: UUID) -> DataRow | None:
-    row = await info.context.services.data_tables.find_row(info.context.principal, DataRowId(row_id))
-    return DataRow.of(row) if row else None
+    return await info.context.loaders.load(load_rows, DataRowId(row_id))
 
 
 register_node(Prefix.DATA_TABLE, _find)

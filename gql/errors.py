@@ -18,6 +18,7 @@ from gql.lookup import find_node
 from gql.problems import GraphProblem
 
 _MAX_PROBLEMS = 1_000
+_MAX_FILE_PROBLEMS = 100
 _USER: Any = LazyType[Any, Any]("User", "gql.identity")
 
 
@@ -31,6 +32,7 @@ class UserErrorCode(StrEnum):
     IN_USE = "IN_USE"
     GRAPH_PROBLEMS = "GRAPH_PROBLEMS"
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    OUTPUT_EXPIRED = "OUTPUT_EXPIRED"
     BUDGET_EXHAUSTED = "BUDGET_EXHAUSTED"
     RATE_LIMITED = "RATE_LIMITED"
     FORBIDDEN = "FORBIDDEN"
@@ -51,6 +53,7 @@ expose(
         UserErrorCode.IN_USE: "Something still uses the object.",
         UserErrorCode.GRAPH_PROBLEMS: "The graph has problems of severity ERROR.",
         UserErrorCode.LIMIT_EXCEEDED: "A limit would be exceeded.",
+        UserErrorCode.OUTPUT_EXPIRED: "What an earlier run recorded is no longer kept.",
         UserErrorCode.BUDGET_EXHAUSTED: "The workspace's budget is spent.",
         UserErrorCode.RATE_LIMITED: "Too many attempts; wait before the next.",
         UserErrorCode.FORBIDDEN: "The caller's role or key may not do this.",
@@ -116,6 +119,35 @@ class GraphProblemsError(UserError):
         return [GraphProblem.of(fault) for fault in self.faults[:_MAX_PROBLEMS]]
 
 
+@strawberry.type(description="What is wrong at one place of a workflow file.")
+class DocumentProblem:
+    """What is wrong at one place of a workflow file."""
+
+    line: int = strawberry.field(description="The line, from 1.")
+    column: int = strawberry.field(description="The column, from 1.")
+    code: str = strawberry.field(
+        description="Stable code, such as `YAML_SYNTAX`, `DUPLICATE_KEY`, `UNKNOWN_FIELD` or `INVALID_VALUE`; for a fault "
+        "of the graph that of the `GraphProblem`."
+    )
+    message: str = strawberry.field(description="For people; may change.")
+    hint: str | None = strawberry.field(description="What to do about it, if that is known.")
+
+
+@strawberry.type(description="A workflow file that cannot be imported.")
+class DocumentProblemsError(UserError):
+    """A workflow file with problems."""
+
+    faults: strawberry.Private[list[errors.FileProblem]]
+
+    @strawberry.field(description="What is wrong, in the order of the file; at most 100.")
+    def problems(self) -> list[DocumentProblem]:
+        """Convert the domain's problems."""
+        return [
+            DocumentProblem(line=one.line, column=one.column, code=one.code, message=one.message, hint=one.hint)
+            for one in self.faults[:_MAX_FILE_PROBLEMS]
+        ]
+
+
 @strawberry.type(description="A limit that would be exceeded.")
 class LimitError(UserError):
     """A limit that would be exceeded."""
@@ -134,6 +166,7 @@ USER_ERROR_TYPES = (
     NotFoundError,
     ConflictError,
     GraphProblemsError,
+    DocumentProblemsError,
     LimitError,
     ForbiddenError,
 )
@@ -145,6 +178,10 @@ def _conflict(fault: errors.Conflict) -> UserError:
 
 def _graph_problems(fault: errors.GraphHasProblems) -> UserError:
     return GraphProblemsError(**_shared(fault), faults=list(fault.problems))
+
+
+def _document(fault: errors.DocumentFault) -> UserError:
+    return DocumentProblemsError(**_shared(fault), faults=fault.problems)
 
 
 def _limit(fault: errors.LimitExceeded) -> UserError:
@@ -163,12 +200,14 @@ def _plain(error: type[UserError]) -> Callable[[Any], UserError]:
 # others are told by their code.
 _TABLE: Mapping[type[errors.UserFault], Callable[[Any], UserError]] = {
     errors.InvalidInput: _plain(InvalidInputError),
+    errors.DocumentFault: _document,
     errors.NotFound: _plain(NotFoundError),
     errors.Conflict: _conflict,
     errors.AlreadyExists: _plain(InvalidInputError),
     errors.InUse: _plain(InvalidInputError),
     errors.GraphHasProblems: _graph_problems,
     errors.LimitExceeded: _limit,
+    errors.OutputExpired: _plain(InvalidInputError),
     errors.Forbidden: _plain(ForbiddenError),
     errors.RateLimited: _plain(InvalidInputError),
     errors.WorkspaceRequired: _plain(InvalidInputError),
@@ -177,6 +216,11 @@ _TABLE: Mapping[type[errors.UserFault], Callable[[Any], UserError]] = {
     errors.UpstreamFailed: _plain(InvalidInputError),
     errors.UserFault: _plain(InvalidInputError),
 }
+
+
+def to_user_errors(fault: errors.UserFault) -> list[UserError]:
+    """Return what the schema says of a fault of the domain, or of each of several."""
+    return [to_user_error(one) for one in (fault.faults if isinstance(fault, errors.InvalidFields) else [fault])]
 
 
 def to_user_error(fault: errors.UserFault) -> UserError:

@@ -1,4 +1,7 @@
-"""Root fields: each declares the permission that it demands, and a mutation's faults become its `userErrors`."""
+"""Fields that declare the permission that they demand; a mutation's faults become its `userErrors`.
+
+All root fields do, and those below that show more than the role VIEWER may see, or not what others may.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,16 @@ import strawberry
 from strawberry.extensions import FieldExtension
 from strawberry.types.maybe import Some
 
-from domain.errors import InvalidInput, UserFault
-from domain.identity import Permission
-from gql.errors import to_user_error
+from domain.errors import Forbidden, InvalidInput, RateLimited, UserFault
+from domain.identity import ROLES_WITH, Permission
+from gql.errors import to_user_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from strawberry.types.field import StrawberryField
 
+    from domain.identity import Principal
     from gql.context import Info
 
 Resolver = TypeVar("Resolver", bound="Callable[..., Any]")
@@ -27,21 +31,35 @@ _KEY = "permission"
 
 
 class Demand(FieldExtension):
-    """Lets nobody in who is not signed in, unless the field is public."""
+    """Lets nobody in who is not signed in, unless the field is public, and no API key without the scope.
 
-    def __init__(self, permission: Permission) -> None:
+    What the caller's role allows is the services' business, which know the workspace of an object.
+    """
+
+    def __init__(self, permission: Permission, *, is_changing: bool = False) -> None:
         self.permission = permission
+        self.is_changing = is_changing
 
     async def resolve_async(self, next_: Callable[..., Any], source: Any, info: Info, **arguments: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Check, then go on.
 
         Raises:
             Unauthenticated: nobody is signed in.
+            Forbidden: an API key may not do this.
         """
-        if self.permission is not Permission.PUBLIC:
-            _ = info.context.principal
+        context = info.context
+        actor = context.maybe_principal if self.permission is Permission.PUBLIC else context.principal
+        if actor is not None and actor.api_key_id is not None:
+            self._demand_of_key(actor)
         found = next_(source, info, **arguments)
         return found if inspect.isasyncgen(found) else await found
+
+    def _demand_of_key(self, actor: Principal) -> None:
+        if self.permission in ROLES_WITH:
+            actor.demand_scope(self.permission)
+        elif self.is_changing:
+            # Accounts and sessions are a person's affair, whatever the key may do otherwise.
+            raise Forbidden("An API key cannot do this; sign in.")
 
 
 class UserErrors(FieldExtension):
@@ -60,8 +78,10 @@ class UserErrors(FieldExtension):
             _refuse_unstorable_text(arguments, ())
             return await next_(source, info, **arguments)
         except UserFault as fault:
+            if isinstance(fault, RateLimited):
+                info.context.retry_after_s = fault.retry_after_s
             assert self.field is not None  # noqa: S101 - Strawberry applies every extension before it resolves
-            return cast("Callable[..., Any]", self.field.type)(user_errors=[to_user_error(fault)])
+            return cast("Callable[..., Any]", self.field.type)(user_errors=to_user_errors(fault))
 
 
 def query(
@@ -75,7 +95,9 @@ def mutation(
     permission: Permission, *, description: str, name: str | None = None
 ) -> Callable[[Resolver], StrawberryField]:
     """Make a field of `Mutation`; every field of its payload class has a default."""
-    return _field(strawberry.mutation, [UserErrors(), Demand(permission)], permission, description, name)
+    # The last one is the outermost: what `Demand` forbids is one of the user errors too.
+    extensions = [Demand(permission, is_changing=True), UserErrors()]
+    return _field(strawberry.mutation, extensions, permission, description, name)
 
 
 def subscription(
@@ -83,6 +105,13 @@ def subscription(
 ) -> Callable[[Resolver], StrawberryField]:
     """Make a field of `Subscription` out of an async generator."""
     return _field(strawberry.subscription, [Demand(permission)], permission, description, name)
+
+
+def field(
+    permission: Permission, *, description: str, name: str | None = None
+) -> Callable[[Resolver], StrawberryField]:
+    """Make a field of any other type, below the roots."""
+    return _field(strawberry.field, [Demand(permission)], permission, description, name)
 
 
 def permission_of(field: StrawberryField) -> Permission | None:

@@ -1,4 +1,4 @@
-"""Headers that every answer carries."""
+"""Headers that every answer carries, and what a request says of where it came to."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import MutableHeaders
 
 if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # The strictest there are: a page says itself what it may do.
@@ -30,7 +31,8 @@ class SecurityHeaders:
         """Pass a request on."""
 
         async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            # The second is that of a handshake that is refused.
+            if message["type"] in {"http.response.start", "websocket.http.response.start"}:
                 headers = MutableHeaders(scope=message)
                 for name, value in _DEFAULTS.items():
                     headers.setdefault(name, value)
@@ -38,4 +40,13 @@ class SecurityHeaders:
                 headers.add_vary_header("Origin")
             await send(message)
 
-        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_with_headers)
+
+
+def origin_of(connection: HTTPConnection) -> str:
+    """Return where a request, or a websocket, reached the server, for links in the answer to it.
+
+    A client can say what it likes there, and fools nobody but itself: what it says is in no answer to others.
+    """
+    scheme = {"ws": "http", "wss": "https"}.get(connection.url.scheme, connection.url.scheme)
+    return f"{scheme}://{connection.url.netloc}"

@@ -3,36 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
+import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from strawberry.asgi import GraphQL
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from domain.errors import DatabaseUnavailable
 from gql.context import Context
 from gql.cookies import Cookies
 from gql.credentials import find_caller, sent_token
+from gql.headers import origin_of
 from gql.limits import refuse_long
+from gql.observing import REQUEST_ID, Observed, outcome_of, request_id
 from gql.presenting import MASKED, refusal
-from gql.requests import JSON, RESPONSE_JSON, Parameters, Refused, negotiate, read_parameters
+from gql.rates import Floods, retry_after
+from gql.requests import (
+    INVALID_TOKEN,
+    JSON,
+    RESPONSE_JSON,
+    Accepted,
+    Parameters,
+    Refused,
+    negotiate,
+    read_parameters,
+)
 from gql.socket import SocketHandler, Sockets
+from gql.stream_formats import encode_json
+from gql.streams import Streams
+from gql.trusted import TrustedDocuments, Untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from graphql import GraphQLError
     from starlette.types import Message, Receive, Scope, Send
     from starlette.websockets import WebSocket
-    from strawberry.types import ExecutionResult
 
     from gql.schema import Schema
     from runtime.services import Services
@@ -47,17 +61,11 @@ _CLIENT_LEFT = 499
 # Statuses of answers without data in application/graphql-response+json; in application/json they are 200, as the older
 # clients expect that cannot tell a GraphQL error from a proxy's.
 _STATUS = {
+    "FORBIDDEN": 403,
     "INTERNAL_SERVER_ERROR": 500,
     "TIMEOUT": 503,
+    "RATE_LIMITED": 429,
 }
-
-
-def encode_json(value: object) -> bytes:
-    """Return JSON; half pairs and integers beyond 64 bits, which orjson refuses, are written by the standard library."""
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        return json.dumps(value, separators=(",", ":")).encode()
 
 
 class Endpoint(GraphQL[Context, None]):
@@ -75,7 +83,11 @@ class Endpoint(GraphQL[Context, None]):
             allowed_origins=settings.api.allowed_origins,
         )
         self.settings = settings
-        self.sockets = Sockets(settings.api.max_sockets)
+        self.floods = Floods()
+        self.sockets = Sockets(settings.api.max_sockets, self.floods)
+        self.trusted = TrustedDocuments({}, is_only=True)
+        """What may be executed; read when the application starts."""
+        self._streams = Streams(schema, self.sockets, settings)
         self._services = services
 
     @property
@@ -89,13 +101,17 @@ class Endpoint(GraphQL[Context, None]):
             await self.sockets.serve(super().__call__, scope, receive, send)
             return
         request = Request(scope, receive)
-        response = await self._answer(request)
-        await response(scope, receive, send)
+        id_ = request_id(request)
+        with structlog.contextvars.bound_contextvars(request=id_):
+            response = await self._answer(request)
+            response.headers[REQUEST_ID] = id_
+            await response(scope, receive, send)
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """Return a context in which nobody is signed in; for the handler of a websocket, which signs in later."""
         _ = response
-        return Context(self.services, address=request.client.host if request.client else "")
+        address = request.client.host if request.client else ""
+        return Context(self.services, address=address, origin=origin_of(request))
 
     def encode_json(self, data: object) -> str:
         """Encode a message of a websocket; text, since clients take bytes for a binary message."""
@@ -109,38 +125,53 @@ class Endpoint(GraphQL[Context, None]):
         if self._is_page(request):
             return RedirectResponse("/graphiql")
         try:
-            media = negotiate(request.headers.get("accept"))
+            accepted = negotiate(request.headers.get("accept"))
         except Refused as refused:
             return _refusal(refused, JSON)
+        media = accepted.json or JSON
+        observed = Observed(self.services.metrics, "http")
         try:
-            return await self._respond(request, media)
+            return await self._respond(request, accepted, observed)
         except Refused as refused:
+            observed.outcome = "canceled" if refused.status == _CLIENT_LEFT else "refused"
             return _refusal(refused, media)
         except DatabaseUnavailable:
+            observed.outcome = "fault"
             return _refusal(Refused(503, "The database does not answer; try again.", "SERVICE_UNAVAILABLE"), media)
         except Exception:  # noqa: BLE001 - whatever it is, the client gets JSON, and nothing of it
+            observed.outcome = "fault"
             error_id = secrets.token_hex(8)
             _log.exception("Internal error %s before an operation", error_id)
             refused = Refused(500, MASKED)
             refused.errors = [refusal(MASKED, "INTERNAL_SERVER_ERROR", errorId=error_id)]
             return _refusal(refused, media)
+        finally:
+            if not observed.goes_on:
+                observed.ended()
 
-    async def _respond(self, request: Request, media: str) -> Response:
+    async def _respond(self, request: Request, accepted: Accepted, observed: Observed) -> Response:
         limits = self.settings.api
         token = sent_token(request)
         caller = await find_caller(self.services, token)
+        address = request.client.host if request.client else ""
+        if caller is None:
+            await self.floods.admit(address)
         # Nobody who is not signed in makes the server read much.
         documents_bytes = limits.max_documents_bytes if caller else 0
-        parameters = await read_parameters(request, limits.max_body_bytes, documents_bytes)
+        try:
+            parameters = await read_parameters(request, self.trusted, limits.max_body_bytes, documents_bytes)
+        except Untrusted as untrusted:
+            return _response(ExecutionResult(None, [untrusted.error]), accepted)
         too_long = refuse_long(parameters.query, limits)
         if too_long is not None:
-            return _response([too_long], None, media)
+            return _response(ExecutionResult(None, [too_long]), accepted)
         response = Response()
         is_refused = token is not None and caller is None
-        context = Context(
+        observed.context = context = Context(
             self.services,
             caller,
-            address=request.client.host if request.client else "",
+            address=address,
+            origin=origin_of(request),
             is_credential_refused=is_refused,
             cookies=Cookies(
                 request.cookies, response, is_secure=request.url.scheme == "https" or not self.settings.is_loopback
@@ -149,11 +180,20 @@ class Endpoint(GraphQL[Context, None]):
         try:
             result = await self._execute(request, parameters, context)
         except CannotGetOperationTypeError as error:
-            return _response([refusal(error.as_http_error_reason(), "OPERATION_RESOLUTION_FAILURE")], None, media)
-        answer = _response(result.errors, result.data, media)
+            told = refusal(error.as_http_error_reason(), "OPERATION_RESOLUTION_FAILURE")
+            return _response(ExecutionResult(None, [told]), accepted)
+        except InvalidOperationTypeError as error:
+            if error.operation_type is not OperationType.SUBSCRIPTION or request.method == "GET":
+                raise _wrong_operation(request.method, error.operation_type) from None
+            return await self._streams.open(request, parameters, accepted, context, observed)
+        observed.outcome = outcome_of(result.errors)
+        answer = _response(result, accepted)
         answer.raw_headers.extend(header for header in response.raw_headers if header[0] == b"set-cookie")
+        if context.retry_after_s is not None:
+            answer.headers.update(retry_after(context.retry_after_s))
+            self.floods.count(context)
         if is_refused:
-            answer.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+            answer.headers.update(INVALID_TOKEN)
         return answer
 
     async def _execute(self, request: Request, parameters: Parameters, context: Context) -> ExecutionResult:
@@ -177,8 +217,6 @@ class Endpoint(GraphQL[Context, None]):
                 running.cancel()
                 raise Refused(_CLIENT_LEFT, "The client left.")
             return await running
-        except InvalidOperationTypeError as error:
-            raise _wrong_operation(request.method, error.operation_type) from None
         finally:
             for task in (running, leaving):
                 task.cancel()
@@ -189,7 +227,7 @@ class Endpoint(GraphQL[Context, None]):
         return (
             request.method == "GET"
             and self.settings.api.is_graphiql_enabled
-            and "query" not in request.query_params
+            and not {"query", "documentId", "extensions"} & set(request.query_params)
             and "text/html" in request.headers.get("accept", "")
         )
 
@@ -226,23 +264,28 @@ async def _until_left(request: Request) -> None:
 
 
 def _wrong_operation(method: str, operation: OperationType) -> Refused:
-    if operation is OperationType.SUBSCRIPTION:
-        return Refused(400, "Subscriptions need a websocket with the subprotocol graphql-transport-ws.")
     return Refused(405, f"A {operation.value} cannot be asked with {method}.", headers={"Allow": "POST"})
 
 
-def _response(errors: list[GraphQLError] | None, data: dict[str, Any] | None, media: str) -> Response:
+def _response(result: ExecutionResult, accepted: Accepted) -> Response:
     body: dict[str, Any] = {}
     status = 200
+    errors, data = result.errors, result.data
     if errors:
         body["errors"] = [error.formatted for error in errors]
     # An answer whose errors name no field was never executed, and has no `data` at all.
     if data is not None or not errors or any(error.path is not None for error in errors):
         body["data"] = data
-    elif media == RESPONSE_JSON:
+    elif accepted.json == RESPONSE_JSON:
         code = str((errors[0].extensions or {}).get("code"))
         status = _STATUS.get(code, 400)
-    return Response(encode_json(body), status, media_type=f"{media}; charset=utf-8")
+    if result.extensions:
+        body["extensions"] = result.extensions
+    if accepted.json is None and (format_ := accepted.stream) is not None:
+        # A client that reads nothing but streams gets one of a single result.
+        whole = format_.opening + format_.result(body) + format_.complete
+        return Response(whole, media_type=format_.content_type)
+    return Response(encode_json(body), status, media_type=f"{accepted.json}; charset=utf-8")
 
 
 def _refusal(refused: Refused, media: str) -> Response:

@@ -4,101 +4,27 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, TypeVar
-from uuid import UUID
 
 import strawberry
 
 from domain import identity as domain
 from domain.errors import InvalidToken
-from domain.identity import Permission, Role, Scope
-from domain.ids import Prefix, WorkspaceId
+from domain.identity import Permission, Scope
 from gql.absent import ABSENT, or_none
-from gql.collections.types import CollectionsOfWorkspace
-from gql.connections import ConnectionsOfWorkspace
-from gql.context import Context, Info
-from gql.data_tables import DataTablesOfWorkspace
-from gql.enums import expose
+from gql.api_keys import ApiKeysOfViewer
+from gql.context import Info
 from gql.fields import mutation, query
-from gql.ids import find_id, to_id
-from gql.lookup import register_node
-from gql.nodes import Node
-from gql.paging import After, Before, Connection, Edge, First, Last, page_request
+from gql.paging import After, Before, First, Last, page_request
 from gql.payloads import Payload
-from gql.runs.fields import RunsOfWorkspace
-from gql.secrets import SecretsOfWorkspace
 from gql.users import User
-from gql.workflows import WorkflowsOfWorkspace
+from gql.workspaces import Workspace, WorkspaceConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from runtime.identity import SignedIn
-
-expose(
-    Role,
-    description="What a member may do.",
-    values={
-        Role.OWNER: "Everything, ownership and deletion included.",
-        Role.ADMIN: "Members, secrets and connections, and all below.",
-        Role.EDITOR: "Workflows, runs, collections and tables, and all below.",
-        Role.VIEWER: "Reading.",
-    },
-)
-expose(
-    Scope,
-    description="What an API key may do, at most what its owner may.",
-    values={
-        Scope.READ: "Read workflows, runs, collections and tables.",
-        Scope.WRITE: "Change workflows, collections and tables.",
-        Scope.EXECUTE: "Start, answer and stop runs.",
-        Scope.ADMIN: "Manage members, keys, secrets and connections.",
-    },
-)
-
-
-@strawberry.type(description="A tenant: everything below belongs to exactly one workspace, and names are unique in it.")
-class Workspace(
-    Node,
-    WorkflowsOfWorkspace,
-    RunsOfWorkspace,
-    SecretsOfWorkspace,
-    ConnectionsOfWorkspace,
-    DataTablesOfWorkspace,
-    CollectionsOfWorkspace,
-):
-    """A tenant; each feature adds what it keeps there."""
-
-    id: strawberry.ID = strawberry.field(description="Its id.")
-    name: str = strawberry.field(description="The name to show.")
-    role: Role = strawberry.field(description="The caller's role.")
-    created_at: datetime = strawberry.field(description="When it was made.")
-
-    @classmethod
-    def of(cls, workspace: domain.Workspace, actor: domain.Principal) -> Workspace:
-        """Convert a workspace that the caller is a member of."""
-        return cls(
-            workspace_id=workspace.id,
-            id=to_id(Prefix.WORKSPACE, workspace.id),
-            name=workspace.name,
-            role=actor.roles[workspace.id],
-            created_at=workspace.created_at,
-        )
-
-
-@strawberry.type(description="A workspace on a page.")
-class WorkspaceEdge(Edge[Workspace]):
-    """A workspace on a page."""
-
-    node: Workspace = strawberry.field(description="The workspace.")
-
-
-@strawberry.type(description="Workspaces, page by page.")
-class WorkspaceConnection(Connection[Workspace, WorkspaceEdge]):
-    """Workspaces, page by page."""
 
 
 @strawberry.type(description="The signed-in caller.")
-class Viewer:
+class Viewer(ApiKeysOfViewer):
     """The signed-in caller."""
 
     user: User = strawberry.field(description="The person, or the owner of the API key.")
@@ -122,21 +48,7 @@ class Viewer:
     @classmethod
     def of(cls, actor: domain.Principal) -> Viewer:
         """Convert the caller."""
-        return cls(user=User.of(actor.user), scopes=list(Scope))
-
-
-async def load_workspaces(context: Context, workspace_ids: list[WorkspaceId]) -> Sequence[Workspace | None]:
-    """Load workspaces by id; None for those that the caller is no member of."""
-    actor = context.principal
-    found = await context.services.identity.list_workspaces(actor, workspace_ids)
-    return [Workspace.of(found[key], actor) if key in found else None for key in workspace_ids]
-
-
-async def _find_workspace(info: Info, workspace_id: UUID) -> Workspace | None:
-    return await info.context.loaders.load(load_workspaces, WorkspaceId(workspace_id))
-
-
-register_node(Prefix.WORKSPACE, _find_workspace)
+        return cls(user=User.of(actor.user), scopes=[scope for scope in Scope if scope in actor.scopes])
 
 
 @strawberry.input(description="What `signUp` takes.")
@@ -251,16 +163,6 @@ class IdentityQuery:
         """Tell who calls."""
         actor = info.context.maybe_principal
         return Viewer.of(actor) if actor else None
-
-    @query(Permission.READ, description="One workspace; null if the caller is not a member.")
-    async def workspace(
-        self,
-        info: Info,
-        id: Annotated[strawberry.ID, strawberry.argument(description="Its id.")],  # noqa: A002
-    ) -> Workspace | None:
-        """Find a workspace."""
-        workspace_id = find_id(Prefix.WORKSPACE, id)
-        return await _find_workspace(info, workspace_id) if workspace_id else None
 
 
 @strawberry.type

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from functools import cache
-from itertools import pairwise
-from textwrap import dedent
 from typing import TYPE_CHECKING, Annotated, Any, Union, cast
 
 import strawberry
@@ -19,8 +16,10 @@ from strawberry.scalars import JSON
 
 from domain import kinds as domain
 from domain.config_fields import ConfigField, fields_of
+from domain.enum_texts import texts_of
 from domain.kinds import Config
 from domain.validation import ports_of
+from domain.versions import VersionTrack
 from domain.workflow import GraphNode
 from gql.enums import expose
 from gql.filters import FilterInput
@@ -51,6 +50,10 @@ class Derived:
     """The input `NodeConfigInput`, of which exactly one field is set."""
     kind_enum: type[Enum]
     """The enum `NodeKind`."""
+    inputs: Mapping[str, type[Any]]
+    """The input twins of the models by the models' names, for other fields that take the same."""
+    outputs: Mapping[str, type[Any]]
+    """The output types of the models by the models' names; instances of the models are their values."""
 
     def shown(self, name: str, values: Mapping[str, Any]) -> object:
         """Return a stored configuration as a member of the union."""
@@ -90,6 +93,8 @@ def derive(kinds: Iterable[domain.NodeKind]) -> Derived:
             description="The configuration of a node; the field that is given decides the kind.",
         ),
         kind_enum=_kind_enum(by_name.values()),
+        inputs=types.inputs,
+        outputs=types.outputs,
     )
 
 
@@ -103,6 +108,16 @@ class _Types:
     def __init__(self) -> None:
         self._outputs: dict[type[Config], type[Any]] = {}
         self._inputs: dict[type[Config], type[Any]] = {}
+
+    @property
+    def inputs(self) -> Mapping[str, type[Any]]:
+        """The input twins by the names of their models."""
+        return {model.__name__: twin for model, twin in self._inputs.items()}
+
+    @property
+    def outputs(self) -> Mapping[str, type[Any]]:
+        """The output types by the names of their models."""
+        return {model.__name__: twin for model, twin in self._outputs.items()}
 
     def output(self, model: type[Config]) -> type[Any]:
         """Return the output type of a model; the model's own instances are its values."""
@@ -205,16 +220,7 @@ def _expose_values(enum: type[Enum]) -> None:
     Raises:
         ValueError: a value has no text under it.
     """
-    body = cast("ast.ClassDef", ast.parse(dedent(inspect.getsource(enum))).body[0]).body
-    texts: dict[str, str] = {}
-    for statement, below in pairwise(body):
-        match statement, below:
-            case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str(text))):
-                texts[name] = inspect.cleandoc(text)
-            case _:
-                pass
-    values = {value: texts[value.name] for value in enum if value.name in texts}
-    expose(enum, description=_sentence_of(enum), values=values)
+    expose(enum, description=_sentence_of(enum), values=texts_of(enum))
 
 
 def _sentence_of(described: type[Any]) -> str:
@@ -234,6 +240,22 @@ if TYPE_CHECKING:
     class NodeConfigInput:
         """The configuration of a node; the field that is given decides the kind."""
 
+    class VersionChoiceInput:
+        """A version of a workflow."""
+
+        track: VersionTrack | None
+        number: int | None
+
+    class NameValueInput:
+        """A name with a text."""
+
+        name: str
+        value: str
+
+    NameValue = domain.NameValue
 else:
     NodeKind = DERIVED.kind_enum
     NodeConfigInput = DERIVED.config_input
+    VersionChoiceInput = DERIVED.inputs["VersionChoice"]
+    NameValueInput = DERIVED.inputs["NameValue"]
+    NameValue = DERIVED.outputs["NameValue"]

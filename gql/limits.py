@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, cast
 
 from graphql import DocumentNode, GraphQLError, NoSchemaIntrospectionCustomRule, OperationDefinitionNode
 from graphql.validation.rules import overlapping_fields_can_be_merged
+from strawberry.exceptions import StrawberryInputCoercionError
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import validate_document
 
 from gql.measure import FragmentCycle, Measure, Ruler
+from gql.nulls import refuse_nulls, said_of_literal
 from gql.presenting import OperationTimedOut, refusal
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ _CACHED_TEXT = 1_048_576
 """Characters of all remembered documents; a parsed document takes some fifty times as many bytes."""
 _MAX_SELECTIONS = 10_000
 """Selections with fragments spread out."""
+_MOST = 10**12
+"""The largest figure that is told."""
 
 
 @dataclass(slots=True)
@@ -91,6 +95,7 @@ class Guard(SchemaExtension):
         self._limits = limits
         self._documents = documents
         self._known: Known | None = None
+        self._cost: int | None = None
 
     def on_parse(self) -> Iterator[None]:
         """Take the document from memory, or let Strawberry parse it within the limit of tokens."""
@@ -110,7 +115,8 @@ class Guard(SchemaExtension):
     def on_validate(self) -> Iterator[None]:
         """Refuse what is too large before graphql-core's rules see it, some of which are quadratic."""
         context = self.execution_context
-        cast("Context", context.context).operation_type = context.operation_type
+        told = cast("Context", context.context)
+        told.operation_type, told.operation_name = context.operation_type, context.operation_name
         if not self._limits.is_introspection_enabled:
             context.validation_rules = (*context.validation_rules, NoSchemaIntrospectionCustomRule)
         assert self._known is not None  # noqa: S101 - on_parse ran before
@@ -132,11 +138,25 @@ class Guard(SchemaExtension):
                 raise OperationTimedOut from None
             raise
 
+    def get_results(self) -> dict[str, object]:
+        """Tell the cost of what was measured."""
+        if self._cost is None:
+            return {}
+        return {"cost": {"requested": min(self._cost, _MOST), "limit": self._limits.max_cost}}
+
+    def on_stream_result(self, result: object) -> Iterator[None]:
+        """Tell the cost with the first result of a stream only: it does not change."""
+        _ = result
+        yield
+        self._cost = None
+
     @staticmethod
     def _validated(known: Known, context: ExecutionContext) -> list[GraphQLError]:
         if known.errors is None:
             found = validate_document(context.schema._schema, known.document, context.validation_rules)  # noqa: SLF001 - Strawberry's own extensions use it
             for error in found:
+                if isinstance(error, StrawberryInputCoercionError):
+                    error.message = said_of_literal(error)
                 error.extensions = {"code": "GRAPHQL_VALIDATION_FAILED", **(error.extensions or {})}
             known.errors = found
         return known.errors
@@ -153,7 +173,12 @@ class Guard(SchemaExtension):
         try:
             for operation in operations:
                 is_chosen = len(operations) == 1 or (operation.name is not None and operation.name.value == name)
-                refused = self._judge(ruler.measure(operation), is_chosen=is_chosen)
+                measured = ruler.measure(operation)
+                if is_chosen:
+                    self._cost = measured.cost
+                refused = self._judge(measured, is_chosen=is_chosen)
+                if refused is None and is_chosen:
+                    refused = refuse_nulls(context.schema._schema, operation, context.variables or {})  # noqa: SLF001 - as above
                 if refused is not None:
                     return refused
         except FragmentCycle as cycle:
@@ -173,7 +198,7 @@ class Guard(SchemaExtension):
         for words, actual, limit in rows:
             if actual > limit:
                 # A fragment bomb has more digits than anyone wants to read.
-                shown = f"{actual:,}" if actual < 10**12 else "more than 10¹²"
+                shown = f"{actual:,}" if actual < _MOST else "more than 10¹²"
                 message = f"The operation is too {words.format(shown)}, at most {limit:,} are allowed."
-                return refusal(message, "LIMIT_EXCEEDED", limit=limit, actual=min(actual, 10**12))
+                return refusal(message, "LIMIT_EXCEEDED", limit=limit, actual=min(actual, _MOST))
         return None

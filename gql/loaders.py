@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from strawberry.dataloader import DataLoader
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 
 Scope = TypeVar("Scope")
 Key = TypeVar("Key", bound="Hashable")
@@ -36,6 +36,26 @@ class Loaders(Generic[Scope]):
     ) -> Awaitable[list[Value]]:
         """Return the values of several keys, in their order."""
         return self._loader(load).load_many(keys)
+
+    def load_for(
+        self, ask: Callable[..., Awaitable[Mapping[Key, Value]]], owner: Key, *part: object
+    ) -> Awaitable[Value]:
+        """Return what `ask(owners, *part)` says of one owner.
+
+        Owners that are asked for in the same turn, with the same part of their lists, become one call. `ask` is a method of
+        a service that answers for each of the owners.
+        """
+        # Known by how it is written: conditions hold lists, which have no hash, and 1 and true, which are equal.
+        name = (ask, repr(part))
+        loader = self._loaders.get(name)
+        if loader is None:
+
+            async def batch(owners: list[Key]) -> list[Value]:
+                found = await ask(list(dict.fromkeys(owners)), *part)
+                return [found[owner] for owner in owners]
+
+            loader = self._loaders[name] = DataLoader(batch, max_batch_size=MAX_BATCH, cache=False)
+        return cast("DataLoader[Key, Value]", loader).load(owner)
 
     def _loader(self, load: Callable[[Scope, list[Key]], Awaitable[Sequence[Value]]]) -> DataLoader[Key, Value]:
         loader = self._loaders.get(load)

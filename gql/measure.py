@@ -7,10 +7,11 @@ that each spread the next one twice has 2ⁿ paths.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from graphql import (
     DocumentNode,
+    EnumValueNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -21,6 +22,8 @@ from graphql import (
     InlineFragmentNode,
     IntValueNode,
     ListValueNode,
+    NullValueNode,
+    ObjectValueNode,
     OperationDefinitionNode,
     SelectionNode,
     SelectionSetNode,
@@ -28,6 +31,9 @@ from graphql import (
     get_named_type,
 )
 
+from domain.usage import MAX_BUCKETS
+from domain.workflow import MAX_NODES
+from gql.loaders import MAX_BATCH
 from gql.paging import DEFAULT_SIZE, MAX_SIZE
 
 if TYPE_CHECKING:
@@ -39,6 +45,13 @@ if TYPE_CHECKING:
 
 UNPAGED = 10
 """The length that a list without paging is taken to have."""
+
+LENGTHS: Final = {("Workspace", "usage"): MAX_BUCKETS, ("RunSnapshot", "nodes"): MAX_NODES}
+"""Lists without paging that may be much longer, by type and field."""
+SCAN: Final = 2_000
+"""What a field counts beside its objects that may read all runs of a workspace; a request has room for nine."""
+BATCHED: Final = frozenset({("Workflow", "runs"), ("Workspace", "usage")})
+"""Fields whose loaders read for up to `MAX_BATCH` parents at once, and nothing twice, so that their scans do not multiply."""
 
 
 class FragmentCycle(Exception):
@@ -53,9 +66,19 @@ class Measure:
     aliases: int = 0
     root_fields: int = 0
     selections: int = 0
-    cost: int = 0
+    objects: int = 0
+    """How many it may ask for; what is read beside them is in it, unless a loader reads it for many at once."""
+    scans: int = 0
+    """What loaders read beside them, counted once wherever it stands."""
+    repeated_scans: int = 0
+    """The same, counted for each parent."""
     directives: int = 0
     """The most at one place."""
+
+    @property
+    def cost(self) -> int:
+        """The objects, with all that is read beside them: by loaders once, or once for each full batch of parents."""
+        return self.objects + max(self.scans, self.repeated_scans // MAX_BATCH)
 
 
 @dataclass(slots=True)
@@ -149,7 +172,8 @@ class Ruler:
             own.root_fields += place.depth == 0
             own.depth = max(own.depth, place.depth + 1)
             if selection.selection_set is not None:
-                own.cost += place.times
+                own.objects += place.times
+                self._count_scan(own, place, selection)
                 yield self._below(place, selection, selection.selection_set)
 
     def _below(self, place: _Place, node: FieldNode, selected: SelectionSetNode) -> _Place:
@@ -168,11 +192,49 @@ class Ruler:
         is_list = isinstance(given.of_type if isinstance(given, GraphQLNonNull) else given, GraphQLList)
         # A connection has counted its items already, and the schema describes itself within bounds of its own.
         is_counted = parent is None or parent.name.startswith("__") or _field(parent, "pageInfo") is not None
-        return UNPAGED if is_list and not is_counted else 1
+        if not is_list or parent is None or is_counted:
+            return 1
+        return LENGTHS.get((parent.name, node.name.value), UNPAGED)
+
+    def _count_scan(self, own: Measure, place: _Place, node: FieldNode) -> None:
+        scan = self._scan(place.parent, node)
+        if place.parent is not None and (place.parent.name, node.name.value) in BATCHED:
+            own.scans += scan
+            own.repeated_scans += place.times * scan
+        else:
+            own.objects += place.times * scan
+
+    def _scan(self, parent: GraphQLNamedType | None, node: FieldNode) -> int:
+        definition = _field(parent, node.name.value)
+        takes = cast("Mapping[str, Any]", {} if definition is None else definition.args)
+        if "groupBy" in takes:
+            return SCAN
+        kinds = {name: str(argument.type).strip("[]!") for name, argument in takes.items()}
+        is_sorted = kinds.get("orderBy") == "RunOrder" and self._is_sorted(self._value(node, "orderBy"))
+        is_searched = kinds.get("filter") == "RunFilter" and self._is_searched(self._value(node, "filter"))
+        return SCAN if is_sorted or is_searched else 0
+
+    def _is_sorted(self, order: object) -> bool:
+        """Return whether runs are put in an order that no index has."""
+        field = self._member(order, "field")
+        return field is not None and (field.value if isinstance(field, EnumValueNode) else field) != "CREATED_AT"
+
+    def _is_searched(self, chosen: object) -> bool:
+        """Return whether runs are looked for by what few or none of them may have."""
+        labels = self._member(chosen, "labels")
+        return labels is not None and not isinstance(labels, NullValueNode)
+
+    def _member(self, value: object, name: str) -> object:
+        """Return a field of an input: a node of the document, or what a variable holds."""
+        if isinstance(value, ObjectValueNode):
+            return self._held(next((one.value for one in value.fields if one.name.value == name), None))
+        return cast("dict[str, object]", value).get(name) if isinstance(value, dict) else None
 
     def _value(self, node: FieldNode, name: str) -> object:
         """Return an argument: a node of the document, or what a variable holds."""
-        given = next((argument.value for argument in node.arguments or () if argument.name.value == name), None)
+        return self._held(next((one.value for one in node.arguments or () if one.name.value == name), None))
+
+    def _held(self, given: ValueNode | None) -> object:
         if isinstance(given, VariableNode):
             return self._variables.get(given.name.value, self._defaults.get(given.name.value))
         return given
@@ -206,7 +268,9 @@ def _total(part: _Part, totals: Mapping[str, Measure]) -> Measure:
         whole.aliases += other.aliases
         whole.root_fields += other.root_fields if depth == 0 else 0
         whole.selections += other.selections
-        whole.cost += times * other.cost
+        whole.objects += times * other.objects
+        whole.scans += other.scans
+        whole.repeated_scans += times * other.repeated_scans
         whole.directives = max(whole.directives, other.directives)
     return whole
 

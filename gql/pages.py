@@ -1,4 +1,4 @@
-"""The pages: GraphiQL and its files, built from `web/` into `gql/static`; they reach no host but this one."""
+"""The pages and GraphiQL, built from `web/` into `gql/static`; they reach no host but this one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from runtime.settings import Settings
 
 STATIC = Path(__file__).parent / "static"
+APP_PATHS = ("/", "/workflows/{id}", "/runs/{id}")
 
-# Monaco, GraphiQL's editor, writes `<style>` elements and draws with data URIs; scripts and workers are files of ours.
+# Monaco, GraphiQL's editor, writes `<style>` elements and draws with data URIs; graphs are placed by `style` attributes;
+# scripts and workers are files of ours.
 # `connect-src 'self'` covers `wss:` and `ws:` of the same host and port.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; "
@@ -53,6 +55,7 @@ MEDIA_TYPES = {
     ".ttf": "font/ttf",
     ".woff2": "font/woff2",
 }
+_ROOT = '<html lang="en">'
 NOT_BUILT = """<!doctype html>
 <html lang="en">
   <head>
@@ -70,20 +73,21 @@ NOT_BUILT = """<!doctype html>
 
 
 def routes(settings: Settings, static: Path = STATIC) -> list[BaseRoute]:
-    """Return the routes of the pages: none where GraphiQL is switched off."""
-    if not settings.api.is_graphiql_enabled:
-        return []
+    """Return the routes of the pages, and of GraphiQL unless it is switched off."""
 
-    # Not a coroutine: Starlette runs it in a thread, since it looks at the disk.
+    # Not coroutines: Starlette runs them in a thread, since they look at the disk.
+    def app(_: Request) -> Response:
+        if settings.api.is_graphiql_enabled:
+            return _page(static / "index.html")
+        return _without_graphiql(static / "index.html")
+
     def graphiql(_: Request) -> Response:
         return _page(static / "graphiql.html")
 
-    async def root(_: Request) -> Response:
-        return RedirectResponse("/graphiql", headers=PAGE_HEADERS)
-
     return [
-        Route("/", root),
-        Route("/graphiql", graphiql),
+        # One page for all these addresses: it reads the rest itself.
+        *(Route(path, app) for path in APP_PATHS),
+        *([Route("/graphiql", graphiql)] if settings.api.is_graphiql_enabled else []),
         Mount("/static/assets", Assets(directory=static / "assets", check_dir=False)),
     ]
 
@@ -92,6 +96,14 @@ def _page(file: Path) -> Response:
     if not file.is_file():
         return HTMLResponse(NOT_BUILT, status_code=503, headers=PAGE_HEADERS)
     return FileResponse(file, media_type="text/html", headers=PAGE_HEADERS)
+
+
+def _without_graphiql(file: Path) -> Response:
+    """Answer with a page that is told not to link GraphiQL."""
+    if not file.is_file():
+        return _page(file)
+    html = file.read_text().replace(_ROOT, f'{_ROOT[:-1]} data-graphiql="off">', 1)
+    return HTMLResponse(html, headers=PAGE_HEADERS)
 
 
 class Assets(StaticFiles):

@@ -8,7 +8,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from graphql import GraphQLError, GraphQLSyntaxError
-from strawberry.exceptions import MissingQueryError
+from strawberry.exceptions import MissingQueryError, StrawberryInputCoercionError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
 from domain.errors import AnabranchError, CursorExpired, CursorInvalid, Unauthenticated, UserFault
@@ -35,6 +35,8 @@ _CODES: Mapping[type[Exception], str] = {
     CannotGetOperationTypeError: "OPERATION_RESOLUTION_FAILURE",
     InvalidOperationTypeError: "BAD_REQUEST",
     MissingQueryError: "BAD_REQUEST",
+    # A null for `Maybe[T]` that only the variable in its place brings.
+    StrawberryInputCoercionError: "BAD_USER_INPUT",
     OperationTimedOut: "TIMEOUT",
 }
 
@@ -76,6 +78,8 @@ def _cause(error: GraphQLError) -> Exception | None:
 def _message(error: GraphQLError, cause: Exception | None) -> str:
     if isinstance(cause, AnabranchError):
         return cause.message
+    if isinstance(cause, StrawberryInputCoercionError) or isinstance(error, StrawberryInputCoercionError):
+        return "A variable is null in a place that cannot be null: give a value, or leave the field out."
     return "The document is nested too deeply." if isinstance(cause, RecursionError) else error.message
 
 

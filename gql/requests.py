@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 
 from gql.presenting import refusal
+from gql.stream_formats import EVENT_STREAM, MULTIPART
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +20,14 @@ if TYPE_CHECKING:
     from graphql import GraphQLError
     from starlette.requests import Request
 
+    from gql.stream_formats import StreamFormat
+    from gql.trusted import TrustedDocuments
+
 JSON = "application/json"
 RESPONSE_JSON = "application/graphql-response+json"
+
+INVALID_TOKEN = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+"""The header that says why somebody who brought a token is taken for nobody."""
 
 _BODY_TIMEOUT_S = 30.0
 # A header that no HTML form and no plain `fetch` of another site can send without asking us first.
@@ -49,43 +56,68 @@ class Parameters:
     extensions: dict[str, Any] | None
 
 
-def negotiate(accept: str | None) -> str:
-    """Return the media type of the answer.
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What the client can read."""
+
+    json: str | None = JSON
+    """The media type of an answer at once; None where only streams are accepted."""
+    stream: StreamFormat | None = None
+    """The format of a stream, where the client asks for one."""
+
+
+def negotiate(accept: str | None) -> Accepted:
+    """Return in which forms the client wants an answer; `*/*` asks for no stream.
 
     Raises:
         Refused: the client accepts none of ours.
     """
     if accept is None or not accept.strip():
-        return JSON
+        return Accepted()
     best, best_quality = None, 0.0
+    stream, stream_quality = None, 0.0
     for entry in accept.split(","):
         name, *options = (part.strip().lower() for part in entry.split(";"))
         media = {JSON: JSON, RESPONSE_JSON: RESPONSE_JSON, "*/*": JSON, "application/*": JSON}.get(name)
         quality = _quality(options)
         if media is not None and quality > best_quality:
             best, best_quality = media, quality
-    if best is None:
+        format_ = _stream_format(name, options)
+        if format_ is not None and quality > stream_quality:
+            stream, stream_quality = format_, quality
+    if best is None and stream is None:
         raise Refused(406, f"Answers are {RESPONSE_JSON} or {JSON}; accept one of them.", "NOT_ACCEPTABLE")
-    return best
+    return Accepted(best, stream)
+
+
+def _stream_format(name: str, options: list[str]) -> StreamFormat | None:
+    if name == "text/event-stream":
+        return EVENT_STREAM
+    # Without the parameter it is what other servers deliver `@defer` in.
+    is_for_subscriptions = any(option.replace('"', "") == "subscriptionspec=1.0" for option in options)
+    return MULTIPART if name == "multipart/mixed" and is_for_subscriptions else None
 
 
 _WRITES_DOCUMENTS = "upsertDocuments"
 
 
-async def read_parameters(request: Request, max_body_bytes: int, max_documents_bytes: int = 0) -> Parameters:
+async def read_parameters(
+    request: Request, trusted: TrustedDocuments, max_body_bytes: int, max_documents_bytes: int = 0
+) -> Parameters:
     """Return the parameters of a GET or POST request; one that writes documents may have the larger body.
 
     Raises:
         Refused: another method, another media type, too large, not JSON, or of another shape.
+        Untrusted: the document is asked for by an unknown hash, or may not be sent as text.
     """
     if request.method == "GET":
         _refuse_foreign_get(request)
-        return _shaped(_from_address(request))
+        return _shaped(_from_address(request), trusted)
     if request.method != "POST":
         raise Refused(405, "GraphQL is asked with GET or POST.", headers={"Allow": "GET, POST"})
     _refuse_media_type(request)
     body = await _read_body(request, max(max_body_bytes, max_documents_bytes))
-    parameters = _shaped(_json_object(body, "The body"))
+    parameters = _shaped(_json_object(body, "The body"), trusted)
     if len(body) > max_body_bytes and _WRITES_DOCUMENTS not in parameters.query:
         raise _too_large(max_body_bytes)
     return parameters
@@ -156,7 +188,7 @@ def _too_large(limit: int) -> Refused:
 
 def _from_address(request: Request) -> dict[str, object]:
     given: dict[str, object] = {}
-    for name in ("query", "operationName", "variables", "extensions"):
+    for name in ("query", "documentId", "operationName", "variables", "extensions"):
         values = request.query_params.getlist(name)
         if len(values) > 1:
             raise Refused(400, f"`{name}` is given more than once.")
@@ -187,13 +219,19 @@ def _json_object(text: bytes, what: str) -> dict[str, object]:
     return cast("dict[str, object]", value)
 
 
-def _shaped(given: Mapping[str, object]) -> Parameters:
-    query, name = given.get("query"), given.get("operationName")
-    if not isinstance(query, str) or not query:
+def _shaped(given: Mapping[str, object], trusted: TrustedDocuments) -> Parameters:
+    query, name, document_id = given.get("query"), given.get("operationName"), given.get("documentId")
+    if query is not None and not isinstance(query, str):
+        raise Refused(400, "`query` must be a document as text.")
+    if document_id is not None and not isinstance(document_id, str):
+        raise Refused(400, "`documentId` must be text or null.")
+    extensions = _map(given, "extensions")
+    text = trusted.text_of(query, document_id, extensions)
+    if not text:
         raise Refused(400, "`query` must be a document as text.")
     if name is not None and not isinstance(name, str):
         raise Refused(400, "`operationName` must be text or null.")
-    return Parameters(query, _map(given, "variables"), name or None, _map(given, "extensions"))
+    return Parameters(text, _map(given, "variables"), name or None, extensions)
 
 
 def _map(given: Mapping[str, object], name: str) -> dict[str, Any] | None:

@@ -6,23 +6,38 @@ from typing import TYPE_CHECKING, Any
 
 import strawberry
 from graphql import GraphQLInputObjectType, lexicographic_sort_schema, print_schema
+from strawberry.exceptions import DuplicatedTypeName
 from strawberry.schema.config import StrawberryConfig
 
+from domain.errors import SetupFault
+from gql.api_keys import ApiKeyMutation
+from gql.approvals.fields import ApprovalMutation, ApprovalQueries
 from gql.collections.fields import CollectionMutation, CollectionQuery, CollectionSubscription
 from gql.connections import ConnectionMutation
 from gql.data_tables import DataTableMutation, DataTableQuery
 from gql.errors import USER_ERROR_TYPES
+from gql.graph_edits import GraphEditMutation
 from gql.identity import IdentityMutation, IdentityQuery
 from gql.limits import Documents, Guard
+from gql.member_changes import MemberMutation
 from gql.nodes import NodesQuery
 from gql.palette import PaletteQuery
 from gql.presenting import present
-from gql.runs.events import EVENT_TYPES
+from gql.previews import PreviewQuery
+from gql.runs.event_types import EVENT_TYPES
 from gql.runs.fields import RunMutation, RunQueries, RunSubscription
+from gql.runs.reruns import RerunMutation
+from gql.runs.starts import RunStartMutation
+from gql.runs.steering import SteeringMutation
 from gql.scalars import SCALARS
 from gql.secrets import SecretMutation
 from gql.server import ServerQuery, ServerSubscription
+from gql.versions import VersionMutation
+from gql.workflow_changes import WorkflowSubscription
+from gql.workflow_files import WorkflowFileMutation
 from gql.workflows import WorkflowMutation, WorkflowQuery
+from gql.workspace_changes import WorkspaceMutation
+from gql.workspaces import WorkspaceQuery
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,22 +49,40 @@ QUERIES: tuple[type[Any], ...] = (
     ServerQuery,
     NodesQuery,
     IdentityQuery,
+    WorkspaceQuery,
     PaletteQuery,
     WorkflowQuery,
+    PreviewQuery,
     RunQueries,
+    ApprovalQueries,
     DataTableQuery,
     CollectionQuery,
 )
 MUTATIONS: tuple[type[Any], ...] = (
     IdentityMutation,
+    WorkspaceMutation,
+    MemberMutation,
     SecretMutation,
     ConnectionMutation,
     WorkflowMutation,
+    VersionMutation,
+    GraphEditMutation,
+    WorkflowFileMutation,
+    RunStartMutation,
     RunMutation,
+    SteeringMutation,
+    ApprovalMutation,
+    RerunMutation,
     DataTableMutation,
     CollectionMutation,
+    ApiKeyMutation,
 )
-SUBSCRIPTIONS: tuple[type[Any], ...] = (ServerSubscription, RunSubscription, CollectionSubscription)
+SUBSCRIPTIONS: tuple[type[Any], ...] = (
+    ServerSubscription,
+    WorkflowSubscription,
+    RunSubscription,
+    CollectionSubscription,
+)
 TYPES: tuple[type[Any], ...] = (*USER_ERROR_TYPES, *EVENT_TYPES)
 
 
@@ -80,7 +113,19 @@ class Schema(strawberry.Schema):
 
 
 def build_schema(settings: Settings) -> Schema:
-    """Return the schema of all features, with the limits of these settings."""
+    """Return the schema of all features, with the limits of these settings.
+
+    Raises:
+        SetupFault: a plug-in calls a type of its configuration as one of ours is called.
+    """
+    try:
+        return _schema(settings)
+    except DuplicatedTypeName as error:
+        advice = "Only a plug-in can have brought the second one: rename it there, or uninstall the plug-in."
+        raise SetupFault(f"{error.message}. {advice}") from error
+
+
+def _schema(settings: Settings) -> Schema:
     return Schema(
         settings=settings,
         query=_root(
@@ -96,7 +141,9 @@ def build_schema(settings: Settings) -> Schema:
         )
         if MUTATIONS
         else None,
-        subscription=_root("Subscription", "Watching, over graphql-transport-ws.", SUBSCRIPTIONS),
+        subscription=_root(
+            "Subscription", "Watching, over graphql-transport-ws or as a stream over HTTP.", SUBSCRIPTIONS
+        ),
         types=TYPES,
     )
 

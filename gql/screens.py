@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from rich.live import Live
 
 from gql.client.events import NodeOutputDelta, NodeSucceeded
-from gql.live_tree import describe, describe_matches, draw, utc_now
+from gql.live_tree import describe, describe_matches, draw, is_worth_a_line, utc_now
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,6 +40,14 @@ class Screen(Protocol):
         """Say something beside the run."""
         ...
 
+    async def pause(self) -> None:
+        """Leave the console to somebody else until `resume`."""
+        ...
+
+    async def resume(self) -> None:
+        """Show the run again, as it stands then."""
+        ...
+
 
 def screen_of(view: RunView, console: Console) -> Screen:
     """Return the screen that fits where the console writes."""
@@ -52,22 +60,38 @@ class TreeScreen:
     def __init__(self, view: RunView, console: Console) -> None:
         self._view = view
         self._console = console
-        self._live = Live(draw(view, utc_now()), console=console, auto_refresh=False)
+        self._live = self._picture()
         self._painter: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Draw the tree for the first time."""
-        self._live.start(refresh=True)
-        self._painter = asyncio.create_task(self._repaint(), name="repaint the run")
+        await self.resume()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Draw the tree as it stays."""
-        if self._painter is not None:
-            self._painter.cancel()
-            await asyncio.wait([self._painter])
+        if self._painter is None:
+            await self.resume()
+        await self.pause()
+
+    async def pause(self) -> None:
+        """Leave the tree on the terminal as it is now."""
+        if self._painter is None:
+            return
+        self._painter.cancel()
+        await asyncio.wait([self._painter])
+        self._painter = None
         self._live.update(draw(self._view, utc_now()), refresh=True)
         self._live.stop()
+
+    async def resume(self) -> None:
+        """Draw the tree below what is on the terminal, and keep it as the run is."""
+        self._live = self._picture()
+        self._live.start(refresh=True)
+        self._painter = asyncio.create_task(self._repaint(), name="repaint the run")
+
+    def _picture(self) -> Live:
+        return Live(draw(self._view, utc_now()), console=self._console, auto_refresh=False)
 
     def show(self, event: Event) -> None:
         """Leave it to the next frame."""
@@ -99,7 +123,9 @@ class LineScreen:
         self._flush()
 
     def show(self, event: Event) -> None:
-        """Print the event, or keep it until its line is full."""
+        """Print the event, or keep it until its line is full; items of a list that end well are told in sums."""
+        if not is_worth_a_line(event):
+            return
         if isinstance(event, NodeOutputDelta):
             self._pieces = self._joined(event)
             if len(self._pieces.text) >= _LINE_CHARACTERS:
@@ -115,6 +141,13 @@ class LineScreen:
         """Print a line of its own."""
         self._flush()
         self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    async def pause(self) -> None:
+        """Print what is left of a text."""
+        self._flush()
+
+    async def resume(self) -> None:
+        """Do nothing: lines go on by themselves."""
 
     def _joined(self, event: NodeOutputDelta) -> NodeOutputDelta:
         """Return the piece together with what is kept, where both belong on one line."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,14 +14,16 @@ from domain import connections as domain
 from domain.errors import InvalidInput
 from domain.identity import Permission
 from domain.ids import Prefix, SecretId, WorkspaceId, to_global
+from domain.uses import Usable, UseKind
 from gql.absent import ABSENT, or_none
-from gql.context import Info
+from gql.context import Context, Info
 from gql.fields import mutation
 from gql.ids import from_id, to_id, workspace_id_of
 from gql.lookup import find_node, register_node
 from gql.nodes import Node
 from gql.paging import After, Before, Connection, Edge, First, Last, page_request
 from gql.payloads import Payload
+from gql.uses import NodeUse, load_uses
 from runtime.secrets import SecretChange
 
 _WORKSPACE: Any = LazyType[Any, Any]("Workspace", "gql.identity")
@@ -47,6 +50,11 @@ class Secret(Node):
     async def workspace(self, info: Info) -> object:
         """Load the workspace."""
         return await find_node(info, to_global(Prefix.WORKSPACE, self.workspace_id))
+
+    @strawberry.field(description="Nodes that use it; at most 100 are listed.")
+    async def used_by(self, info: Info) -> list[NodeUse]:
+        """Load the nodes that use it."""
+        return await info.context.loaders.load(load_uses, Usable(self.workspace_id, UseKind.SECRET, self.name))
 
     @classmethod
     def of(cls, secret: domain.Secret) -> Secret:
@@ -85,14 +93,19 @@ class SecretsOfWorkspace:
         self, info: Info, first: First = ABSENT, after: After = ABSENT, last: Last = ABSENT, before: Before = ABSENT
     ) -> SecretConnection:
         """List the secrets."""
-        actor, service = info.context.principal, info.context.services.secrets
-        page = await service.page(actor, self.workspace_id, page_request(first, after, last, before))
-        return SecretConnection.of(page, Secret.of, lambda: service.count(actor, self.workspace_id))
+        service, loaders, owner = info.context.services.secrets, info.context.loaders, self.workspace_id
+        page = await loaders.load_for(service.page_by_workspace, owner, page_request(first, after, last, before))
+        return SecretConnection.of(page, Secret.of, lambda: loaders.load_for(service.count_by_workspace, owner))
+
+
+async def load_secrets(context: Context, secret_ids: list[SecretId]) -> Sequence[Secret | None]:
+    """Load secrets by id; None for those that the caller may not see."""
+    found = await context.services.secrets.list_by_id(context.principal, secret_ids)
+    return [Secret.of(found[key]) if key in found else None for key in secret_ids]
 
 
 async def _find(info: Info, secret_id: UUID) -> Secret | None:
-    secret = await info.context.services.secrets.find(info.context.principal, SecretId(secret_id))
-    return Secret.of(secret) if secret else None
+    return await info.context.loaders.load(load_secrets, SecretId(secret_id))
 
 
 register_node(Prefix.SECRET, _find)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing, suppress
-from datetime import UTC, datetime
+from contextlib import aclosing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from graphql import GraphQLError
@@ -13,51 +12,96 @@ from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket
 from strawberry.http.exceptions import NonJsonMessageReceived, NonTextMessageReceived, WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
-from strawberry.types.execution import ExecutionResult, PreExecutionError
+from strawberry.types.graphql import OperationType
 
 from domain.errors import DatabaseUnavailable
 from gql.context import Context
 from gql.credentials import bearer_token, find_caller, sent_token
 from gql.limits import refuse_long
+from gql.observing import Observed, outcome_of
 from gql.presenting import present, refusal
+from gql.rates import REFUSED, Floods, Silence
+from gql.results import ending, payload
+from gql.sessions import session_checks
 from gql.socket_messages import ClientMessage, Closing, Complete, Init, Ping, Pong, Subscribe, read_message
+from gql.trusted import Untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+    from collections.abc import Awaitable, Coroutine, Generator, Mapping, Sequence
 
     from starlette.types import ASGIApp, Receive, Scope, Send
     from strawberry.asgi import ASGIWebSocketAdapter
 
     from domain.identity import Principal
+    from gql.trusted import TrustedDocuments
+    from runtime.metrics import Metrics
     from runtime.settings import Settings
 
 _log = logging.getLogger(__name__)
 
 _CLEAN_UP_S = 5.0
 """How long a closed socket waits for its operations to end."""
-_GRACE_S = 5.0
-"""How long a socket lives on after its token has expired."""
 _MAX_REASON_BYTES = 123
+_SILENT = "anabranch.silent"
 
 
 class Sockets:
-    """The websockets of this process, bounded."""
+    """The websockets and streams of this process, bounded together."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, floods: Floods) -> None:
         self._limit = limit
+        self.floods = floods
+        self._silence = Silence()
         self.count = 0
+        self.operation_count = 0
+        self.stream_count = 0
+        self.mutations: set[asyncio.Task[None]] = set()
+        """Those whose client has left in the middle."""
+        self.stopping = asyncio.Event()
+        """Set when the server stops, which ends streams; the server itself closes the websockets."""
+
+    def watch(self, metrics: Metrics) -> None:
+        """Have them counted."""
+        metrics.watch("sockets", "Open websockets.", lambda: self.count)
+        metrics.watch("socket_operations", "Operations at work on websockets.", lambda: self.operation_count)
+        metrics.watch("streams", "Open streams over HTTP.", lambda: self.stream_count)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no place for another."""
+        return self.count + self.stream_count >= self._limit
+
+    @contextmanager
+    def streaming(self) -> Generator[None]:
+        """Count a stream while it lasts."""
+        self.stream_count += 1
+        try:
+            yield
+        finally:
+            self.stream_count -= 1
 
     async def serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a websocket, or refuse the handshake with 503."""
-        if self.count >= self._limit:
-            full = JSONResponse({"message": "Too many websockets; try again later."}, 503, {"Retry-After": "5"})
-            await WebSocket(scope, receive, send).send_denial_response(full)
+        websocket = WebSocket(scope, receive, send)
+        if self.is_full:
+            await websocket.send_denial_response(_too_many(503))
             return
+        silent = self._silence.begin(websocket.client.host if websocket.client else "")
+        if silent is None:
+            await self.floods.hold()
+            await websocket.send_denial_response(_too_many(429))
+            return
+        scope[_SILENT] = silent
         self.count += 1
         try:
             await app(scope, receive, send)
         finally:
             self.count -= 1
+            silent.end()
+
+
+def _too_many(status: int) -> JSONResponse:
+    return JSONResponse({"message": "Too many websockets; try again later."}, status, {"Retry-After": "5"})
 
 
 class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
@@ -67,6 +111,8 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         super().__init__(view, websocket, context, *args, **kwargs)
         settings = cast("Settings", view.settings)
         self._limits = settings.api
+        self._sockets: Sockets = view.sockets
+        self._trusted: TrustedDocuments = view.trusted
         self._has_suggestions = settings.is_development
         self._handshake = cast("ASGIWebSocketAdapter", websocket).ws
         self._services = context.services
@@ -77,6 +123,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         self._is_closing = False
         self._was_heard = True
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._contexts: dict[asyncio.Task[Any] | None, Context] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def handle(self) -> None:
@@ -115,7 +162,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             case Complete(id):
                 running = self._running.pop(id, None)
                 if running is not None:
-                    running.cancel()
+                    self._stop(running)
 
     async def _init(self, payload: Mapping[str, object]) -> None:
         if self._is_init_received:
@@ -132,6 +179,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         await self._send({"type": "connection_ack"})
         self._start(self._ping(), "ping")
         if self._principal is not None:
+            self._handshake.scope[_SILENT].end()  # one of nobody's stays counted: a network has only so many of those
             self._start(self._watch_session(self._principal), "session")
 
     async def _subscribe(self, message: Subscribe) -> None:
@@ -139,6 +187,9 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             raise Closing(4401, "Unauthorized")
         if message.id in self._running:
             raise Closing(4409, f"Subscriber for {message.id} already exists")
+        if self._principal is None and self._sockets.floods.closed_s(self.context.address) > 0:
+            await self._send_error(message.id, [REFUSED])
+            return
         limit = self._limits.max_subscriptions_per_socket
         if len(self._running) >= limit:
             full = refusal(f"At most {limit} operations at once on one websocket.", "LIMIT_EXCEEDED", limit=limit)
@@ -149,38 +200,61 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
     # ── operations ──
 
     async def _run(self, message: Subscribe) -> None:
+        # A context of its own: loaders belong to an operation, and rights are those of this moment.
+        context = Context(self._services, self._principal, address=self.context.address, origin=self.context.origin)
+        observed = Observed(self._services.metrics, "socket")
+        observed.context, observed.outcome = context, "canceled"
+        self._contexts[asyncio.current_task()] = context
+        self._sockets.operation_count += 1
         try:
-            await self._execute(message)
+            observed.outcome = await self._execute(message, context)
+        except WebSocketDisconnected:
+            # The client has left in the middle: no fault, and nobody to be told.
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the client must hear that the operation has ended
+            observed.outcome = "fault"
             await self._end(
                 message.id, [present(GraphQLError("", original_error=error), has_suggestions=self._has_suggestions)]
             )
         finally:
+            self._contexts.pop(asyncio.current_task(), None)
+            self._sockets.operation_count -= 1
+            self._sockets.floods.count(context)
+            observed.ended()
             # The id may belong to another operation by now.
             if self._running.get(message.id) is asyncio.current_task():
                 del self._running[message.id]
 
-    async def _execute(self, message: Subscribe) -> None:
-        too_long = refuse_long(message.query, self._limits)
+    async def _execute(self, message: Subscribe, context: Context) -> str:
+        """Send results until the end; return how it ended."""
+        try:
+            query = self._trusted.text_of(message.query, message.document_id, message.extensions) or ""
+        except Untrusted as untrusted:
+            await self._end(message.id, [untrusted.error])
+            return "refused"
+        too_long = refuse_long(query, self._limits)
         if too_long is not None:
             await self._end(message.id, [too_long])
-            return
+            return "refused"
         stream = await self.schema.stream(
-            message.query,
+            query,
             variable_values=message.variables,
-            # A context of its own: loaders belong to an operation, and rights are those of this moment.
-            context_value=Context(self._services, self._principal, address=self.context.address),
+            context_value=context,
             operation_name=message.operation_name,
             operation_extensions=message.extensions,
         )
+        outcome = "ok"
         async with aclosing(stream):
             async for result in stream:
-                errors = _ending(result)
+                errors = ending(result)
                 if errors is not None:
                     await self._end(message.id, errors)
-                    return
-                await self._send({"id": message.id, "type": "next", "payload": _payload(result)})
+                    return outcome_of(errors)
+                outcome = outcome_of(getattr(result, "errors", None))
+                if self._running.get(message.id) is asyncio.current_task():  # else the client has completed it
+                    await self._send({"id": message.id, "type": "next", "payload": payload(result)})
         await self._end(message.id, None)
+        return outcome
 
     async def _end(self, id_: str, errors: Sequence[GraphQLError] | None) -> None:
         # First the id is free again, then the client hears of it and may reuse it at once.
@@ -219,26 +293,44 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
                 return
 
     async def _watch_session(self, principal: Principal) -> None:
+        """Watch until the socket is closed: nobody may go on whom nothing watches any more."""
+        try:
+            await self._check_session(principal)
+        except WebSocketDisconnected:
+            raise
+        except Exception:
+            await self._close(1011, "The session cannot be checked; connect again")
+            raise
+
+    async def _check_session(self, principal: Principal) -> None:
         """Close when the token expires or its session ends; end the operations when the caller's rights change."""
-        while True:
-            left = (principal.expires_at - datetime.now(UTC)).total_seconds() + _GRACE_S
-            await asyncio.sleep(max(0.0, min(left, self._limits.session_check_s)))
-            try:
-                fresh = await find_caller(self._services, self._token) if left > 0 else None
-            except DatabaseUnavailable:
-                continue
-            if fresh is None:
-                await self._close(4403, "The session has ended")
-                return
-            if fresh.roles != principal.roles:
-                await self._end_all(refusal("Your rights have changed; subscribe again.", "FORBIDDEN"))
-            self._principal = principal = fresh
+        async with aclosing(
+            session_checks(self._services, self._token, principal, self._limits.session_check_s)
+        ) as checks:
+            async for fresh in checks:
+                if fresh is None:
+                    await self._close(4403, "The session has ended")
+                    return
+                # At once: what is subscribed from now on has the rights of now, however long it takes to tell of the end.
+                before, self._principal = self._principal, fresh
+                if before is not None and (fresh.roles, fresh.scopes) != (before.roles, before.scopes):
+                    await self._end_all(refusal("Your rights have changed; subscribe again.", "FORBIDDEN"))
 
     async def _end_all(self, error: GraphQLError) -> None:
         for id_, task in list(self._running.items()):
             del self._running[id_]
-            task.cancel()
+            self._stop(task)
             await self._send_error(id_, [error])
+
+    def _stop(self, task: asyncio.Task[None]) -> bool:
+        """Cancel a task; a mutation that has begun goes on to its end, whatever its client does: as it does over HTTP."""
+        context = self._contexts.get(task)
+        if context is not None and context.operation_type is OperationType.MUTATION:
+            self._sockets.mutations.add(task)
+            task.add_done_callback(self._sockets.mutations.discard)
+            return False
+        task.cancel()
+        return True
 
     # ── sending, closing, tasks ──
 
@@ -267,15 +359,16 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         task = asyncio.create_task(_quietly(work), name=f"websocket {name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # A task that is cancelled before its first step has never begun the work.
+        task.add_done_callback(lambda _: work.close())
         return task
 
     async def _clean_up(self) -> None:
         self._is_closing = True
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
+        stopped = {task for task in list(self._tasks) if self._stop(task)}
+        if stopped:
             # An operation whose `finally` never ends must not keep the socket's task, nor the server, from ending.
-            _, stuck = await asyncio.wait(set(self._tasks), timeout=_CLEAN_UP_S)
+            _, stuck = await asyncio.wait(stopped, timeout=_CLEAN_UP_S)
             for task in stuck:
                 _log.warning("%s did not end within %s s of its cancellation", task.get_name(), _CLEAN_UP_S)
 
@@ -287,24 +380,3 @@ async def _quietly(work: Awaitable[None]) -> None:
         pass
     except Exception:  # noqa: BLE001 - nobody awaits these tasks, so nobody else would tell
         _log.exception("A task of a websocket failed")
-
-
-def _ending(result: object) -> list[GraphQLError] | None:
-    """Return the errors that end an operation; None for a result that is one of its results."""
-    if not isinstance(result, ExecutionResult):
-        return [refusal("Incremental delivery is not possible over graphql-transport-ws.", "BAD_REQUEST")]
-    errors = result.errors or []
-    if isinstance(result, PreExecutionError):
-        return errors
-    # What a stream raises between its events has no path; a field that fails inside an event has one.
-    has_failed = result.data is None and errors and all(error.path is None for error in errors)
-    return errors if has_failed else None
-
-
-def _payload(result: Any) -> dict[str, object]:
-    payload: dict[str, object] = {"data": result.data}
-    if result.errors:
-        payload["errors"] = [error.formatted for error in result.errors]
-    if result.extensions:
-        payload["extensions"] = result.extensions
-    return payload

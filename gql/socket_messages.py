@@ -49,10 +49,12 @@ class Subscribe:
     """The client starts an operation of any type."""
 
     id: str
-    query: str
+    query: str | None
+    """Absent where the document is asked for by its hash."""
     variables: dict[str, Any] | None
     operation_name: str | None
     extensions: dict[str, Any] | None
+    document_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +94,16 @@ def read_message(raw: object) -> ClientMessage:
 
 
 def _subscribe(id_: str, payload: Mapping[str, object]) -> Subscribe:
-    query, name = payload.get("query"), payload.get("operationName")
-    if not isinstance(query, str):
-        raise Closing(4400, "`query` must be text")
+    query, name, document_id = payload.get("query"), payload.get("operationName"), payload.get("documentId")
+    if document_id is not None and not isinstance(document_id, str):
+        raise Closing(4400, "`documentId` must be text or null")
     if name is not None and not isinstance(name, str):
         raise Closing(4400, "`operationName` must be text or null")
     variables, extensions = _optional_map(payload, "variables"), _optional_map(payload, "extensions")
-    return Subscribe(id_, query, variables, name or None, extensions)
+    is_asked_by_hash = document_id is not None or "persistedQuery" in (extensions or {})
+    if not isinstance(query, str) and not (query is None and is_asked_by_hash):
+        raise Closing(4400, "`query` must be text")
+    return Subscribe(id_, query, variables, name or None, extensions, document_id)
 
 
 def _id(message: Mapping[str, object]) -> str:

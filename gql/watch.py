@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 from gql.client.run_view import RunView
 from gql.client.stream import follow
 from gql.live_tree import draw, utc_now
+from gql.printing import print_lines
 from gql.screens import screen_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from rich.console import Console
 
+    from gql.asking.people import People
     from gql.client.events import Event
     from gql.client.session import ApiClient
     from gql.client.stream import Patience
-    from gql.screens import Screen
+from gql.screens import Screen
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,10 @@ class Onlooker:
     patience: Patience
 
 
-async def watch(client: ApiClient, run_id: str, console: Console, onlooker: Onlooker | None = None) -> RunView:
-    """Show the run until it ends, and return how it ended.
+async def watch(
+    client: ApiClient, run_id: str, console: Console, onlooker: Onlooker | None = None, people: People | None = None
+) -> RunView:
+    """Show the run until it ends, and return how it ended; `people` hear what it asks.
 
     Raises:
         RequestRefused: there is no such run.
@@ -45,9 +49,9 @@ async def watch(client: ApiClient, run_id: str, console: Console, onlooker: Onlo
     opened = await client.open_run(run_id)
     view = RunView.of(opened)
     if view.status.is_finished and onlooker is None:
-        console.print(draw(view, utc_now()))
+        print_lines(console, draw(view, utc_now()))
         return view
-    async with screen_of(view, console) as screen:
+    async with screen_of(view, console) as screen, people.listening(view, screen) if people else _nobody():
         connection = _Connection(screen)
         log = follow(
             client,
@@ -62,10 +66,17 @@ async def watch(client: ApiClient, run_id: str, console: Console, onlooker: Onlo
                 connection.works()
                 view.apply(event)
                 screen.show(event)
+                if people is not None:
+                    people.hear(event)
                 said = onlooker.see(event, view) if onlooker else None
                 if said is not None:
                     screen.say(said, "yellow")
     return view
+
+
+@contextlib.asynccontextmanager
+async def _nobody() -> AsyncGenerator[None]:
+    yield
 
 
 def _ignore(_: Event) -> None:

@@ -33,13 +33,17 @@ class WorkflowFilter:
 
     search: str | None = strawberry.field(default=ABSENT, description="Text in name, slug or description.")
     slugs: list[str] | None = strawberry.field(default=ABSENT, description="With one of these slugs, 100 at most.")
+    is_published: bool | None = strawberry.field(default=ABSENT, description="Whether it was ever published.")
     is_runnable: bool | None = strawberry.field(default=ABSENT, description="Whether its draft can be run.")
 
     def chosen(self) -> domain.WorkflowFilter:
         """Convert to the domain's."""
         slugs = or_none(self.slugs)
         return domain.WorkflowFilter(
-            or_none(self.search), None if slugs is None else tuple(slugs), or_none(self.is_runnable)
+            or_none(self.search),
+            None if slugs is None else tuple(slugs),
+            is_published=or_none(self.is_published),
+            is_runnable=or_none(self.is_runnable),
         )
 
 

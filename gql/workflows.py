@@ -18,6 +18,7 @@ from domain.ids import Prefix, WorkflowId, WorkspaceId, to_global
 from domain.ports.paging import PageRequest
 from gql.absent import ABSENT
 from gql.context import Context, Info
+from gql.diffs import DiffOfWorkflow
 from gql.fields import mutation, query
 from gql.graphs import Graph, GraphInput, plain_lists
 from gql.ids import find_id, from_id, to_id, workspace_id_of
@@ -26,7 +27,9 @@ from gql.nodes import Node
 from gql.paging import After, Before, Connection, Edge, First, Last, page_request
 from gql.payloads import Payload
 from gql.problems import GraphProblem
+from gql.runs.lists import RunsOfWorkflow
 from gql.users import User, load_users
+from gql.versions import VersionsOfWorkflow
 from gql.workflow_inputs import (
     CreateWorkflowInput,
     DeleteWorkflowInput,
@@ -40,7 +43,7 @@ _WORKSPACE: Any = LazyType[Any, Any]("Workspace", "gql.identity")
 
 
 @strawberry.type(description="An automation: a draft graph, its published versions and its runs.")
-class Workflow(Node):
+class Workflow(Node, VersionsOfWorkflow, DiffOfWorkflow, RunsOfWorkflow):
     """An automation."""
 
     workflow: strawberry.Private[domain.Workflow]
@@ -106,6 +109,7 @@ class Workflow(Node):
         """Convert a workflow of the domain."""
         return cls(
             workflow=workflow,
+            workflow_id=workflow.id,
             id=to_id(Prefix.WORKFLOW, workflow.id),
             slug=workflow.slug,
             name=workflow.name,
@@ -187,12 +191,13 @@ async def _page(
     order: WorkflowOrder | None,
     page: PageRequest,
 ) -> WorkflowConnection:
-    actor, service = info.context.principal, info.context.services.workflows
-    chosen = which.chosen() if which else domain.WorkflowFilter()
-    found = await service.page(
-        actor, workspace_id, chosen, order.of_domain() if order else domain.WorkflowOrder(), page
+    service, loaders = info.context.services.workflows, info.context.loaders
+    owner, chosen = info.context.principal.workspace(workspace_id), which.chosen() if which else domain.WorkflowFilter()
+    ordered = order.of_domain() if order else domain.WorkflowOrder()
+    found = await loaders.load_for(service.page_by_workspace, owner, chosen, ordered, page)
+    return WorkflowConnection.of(
+        found, Workflow.of, lambda: loaders.load_for(service.count_by_workspace, owner, chosen)
     )
-    return WorkflowConnection.of(found, Workflow.of, lambda: service.count(actor, workspace_id, chosen))
 
 
 @strawberry.type

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from alembic import context
 
 from persistence.migrate import is_compared
-from persistence.tables import metadata
+from persistence.version_tables import metadata
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

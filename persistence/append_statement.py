@@ -15,6 +15,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from domain.bounds import LARGEST
+from domain.run import MIXED_CURRENCY
+
 if TYPE_CHECKING:
     from persistence.run_rows import Batch
 
@@ -36,11 +39,12 @@ WITH asked AS MATERIALIZED (
          output = COALESCE(a.output, r.output), failure = COALESCE(a.failure, r.failure),
          input_tokens = COALESCE((a.usage->>0)::bigint, r.input_tokens),
          output_tokens = COALESCE((a.usage->>1)::bigint, r.output_tokens),
-         total_tokens = COALESCE((a.usage->>2)::bigint, r.total_tokens), recoveries = COALESCE(a.recoveries, r.recoveries)
+         total_tokens = COALESCE((a.usage->>2)::bigint, r.total_tokens), cost = COALESCE((a.usage->>3)::numeric, r.cost),
+         currency = COALESCE(a.usage->>4, r.currency), recoveries = COALESCE(a.recoveries, r.recoveries)
     FROM locked l JOIN asked a ON a.id = l.id
    WHERE r.id = l.id AND r.lease_epoch = a.epoch
      AND r.status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELED', 'CRASHED')
-  RETURNING r.id, a.place, r.last_seq - a.count AS base
+  RETURNING r.id, a.place, r.last_seq - a.count AS base, r.workspace_id, r.workflow_id
 ), logged AS (
   INSERT INTO run_events (run_id, seq, event_key, type, at, node_key, item_index, execution, data)
   SELECT a.id, a.base + e.ordinal, e.key, e.type, e.at, e.node, e.item, e.execution, e.data
@@ -49,10 +53,12 @@ WITH asked AS MATERIALIZED (
     JOIN advanced a ON a.place = e.place
 ), shown AS (
   INSERT INTO node_runs AS n (run_id, node_key, item_index, status, attempts, first_seq, input, output, failure,
-                              input_tokens, output_tokens, total_tokens, started_at, finished_at, next_attempt_at)
+                              input_tokens, output_tokens, total_tokens, cost, currency, started_at, finished_at,
+                              next_attempt_at)
   SELECT a.id, t.node, t.item, t.status, t.attempts, a.base + t.ordinal, t.input, t.output, t.failure,
-         COALESCE((t.usage->>0)::int, 0), COALESCE((t.usage->>1)::int, 0), COALESCE((t.usage->>2)::int, 0),
-         t."startedAt", t."finishedAt", t."nextAttemptAt"
+         LEAST(COALESCE((t.usage->>0)::bigint, 0), {LARGEST}), LEAST(COALESCE((t.usage->>1)::bigint, 0), {LARGEST}),
+         LEAST(COALESCE((t.usage->>2)::bigint, 0), {LARGEST}),
+         (t.usage->>3)::numeric, t.usage->>4, t."startedAt", t."finishedAt", t."nextAttemptAt"
     FROM json_to_recordset($4::json)
       AS t(place int, node text, item int, ordinal int, status text, attempts int, input json, output json,
            failure json, usage json, "startedAt" timestamptz, "finishedAt" timestamptz, "nextAttemptAt" timestamptz)
@@ -61,11 +67,23 @@ WITH asked AS MATERIALIZED (
      SET status = excluded.status, attempts = GREATEST(n.attempts, excluded.attempts),
          input = COALESCE(excluded.input, n.input), output = COALESCE(excluded.output, n.output),
          failure = excluded.failure,
-         input_tokens = n.input_tokens + excluded.input_tokens,
-         output_tokens = n.output_tokens + excluded.output_tokens,
-         total_tokens = n.total_tokens + excluded.total_tokens,
+         input_tokens = LEAST(n.input_tokens::bigint + excluded.input_tokens, {LARGEST}),
+         output_tokens = LEAST(n.output_tokens::bigint + excluded.output_tokens, {LARGEST}),
+         total_tokens = LEAST(n.total_tokens::bigint + excluded.total_tokens, {LARGEST}),
+         cost = CASE WHEN n.currency <> excluded.currency THEN NULL
+                     ELSE COALESCE(n.cost + excluded.cost, n.cost, excluded.cost) END,
+         currency = CASE WHEN n.currency <> excluded.currency THEN '{MIXED_CURRENCY}'
+                         ELSE COALESCE(n.currency, excluded.currency) END,
          started_at = COALESCE(n.started_at, excluded.started_at), finished_at = excluded.finished_at,
          next_attempt_at = excluded.next_attempt_at
+), used AS (
+  INSERT INTO model_usage (run_id, seq, workspace_id, workflow_id, workflow_slug, model, at, input_tokens, output_tokens,
+                           total_tokens, cost, currency)
+  SELECT a.id, a.base + c.ordinal, a.workspace_id, a.workflow_id, w.slug, c.model, c.at, (c.usage->>0)::bigint,
+         (c.usage->>1)::bigint, (c.usage->>2)::bigint, (c.usage->>3)::numeric, c.usage->>4
+    FROM json_to_recordset($7::json) AS c(place int, ordinal int, model text, at timestamptz, usage json)
+    JOIN advanced a ON a.place = c.place
+    JOIN workflows w ON w.id = a.workflow_id
 ), answered AS (
   UPDATE run_commands c SET applied_at = now()
     FROM advanced a WHERE c.run_id = a.id AND c.id = ANY($5::uuid[])
@@ -74,7 +92,7 @@ SELECT a.place, a.base, (
          SELECT pg_notify('{CHANNEL}', $6) WHERE EXISTS (
            SELECT 1 FROM executors e WHERE replace(e.id::text, '-', '') <> split_part($6, ':', 1)))
   FROM advanced a
-"""  # noqa: S608 -- the channel is a constant
+"""  # noqa: S608 -- constants
 
 
 def arguments(batch: Batch, sender: str) -> tuple[object, ...]:
@@ -88,4 +106,5 @@ def arguments(batch: Batch, sender: str) -> tuple[object, ...]:
         f"[{','.join([node.text() for node in batch.nodes.values()])}]",
         batch.commands,
         f"{sender}:{named}",
+        f"[{','.join(batch.calls)}]",
     )

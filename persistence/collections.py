@@ -7,18 +7,20 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from domain.errors import AlreadyExists
 from domain.ids import CollectionId
+from domain.uses import Usable, UseKind
 from persistence import document_writes, rebuilds
 from persistence.collection_changes import CollectionChanges
 from persistence.collection_rows import CHANNEL, from_chunking, from_embedder, to_collection, to_stats
 from persistence.documents import DocumentReader
-from persistence.paging import read_page
+from persistence.paging import read_counts, read_pages
 from persistence.rebuilds import PostgresRebuild
 from persistence.tables import collections
+from persistence.uses import release
 from persistence.vectors import snapshots
 from persistence.vectors.live_indexes import LiveIndexes, VectorOptions
 from persistence.vectors.searches import Searches
@@ -115,23 +117,25 @@ class PostgresCollections(DocumentReader):
             row = (await connection.execute(statement)).first()
         return None if row is None else to_collection(row)
 
-    async def page(self, workspace_id: WorkspaceId, request: PageRequest) -> Page[Collection]:
-        """Read a page of collections by name.
+    async def page_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], request: PageRequest
+    ) -> Mapping[WorkspaceId, Page[Collection]]:
+        """Read the same page of the collections of each of the workspaces, by name.
 
         Raises:
             CursorInvalid: a cursor of another list.
         """
-        statement = select(*collections.c).where(collections.c.workspace_id == workspace_id)
-        async with self._database.connection() as connection:
-            return await read_page(
-                connection, statement, [(collections.c.name, str), (collections.c.id, UUID)], request, to_collection
+        keys = [(collections.c.name, str), (collections.c.id, UUID)]
+        owner, every = collections.c.workspace_id, select(*collections.c)
+        async with self._database.single() as connection:
+            return await read_pages(
+                connection, every, keys, request, to_collection, owner=owner, owner_ids=workspace_ids
             )
 
-    async def count(self, workspace_id: WorkspaceId) -> int:
-        """Count the collections of a workspace."""
-        statement = select(func.count()).where(collections.c.workspace_id == workspace_id)
+    async def count_by_workspace(self, workspace_ids: Sequence[WorkspaceId]) -> Mapping[WorkspaceId, int]:
+        """Count the collections of each of the workspaces."""
         async with self._database.single() as connection:
-            return (await connection.execute(statement)).scalar_one()
+            return await read_counts(connection, collections.c.workspace_id, workspace_ids)
 
     async def names(self, workspace_id: WorkspaceId) -> frozenset[str]:
         """Return the names of a workspace's collections."""
@@ -140,15 +144,25 @@ class PostgresCollections(DocumentReader):
             return frozenset((await connection.execute(statement)).scalars())
 
     async def remove(self, collection: Collection) -> None:
-        """Delete a collection with everything in it, its snapshot included."""
+        """Delete a collection with everything in it, its snapshot included.
+
+        Raises:
+            InUse: published nodes use it.
+        """
         is_it = "SELECT 1 FROM collections WHERE id = $1 AND workspace_id = $2 FOR UPDATE"
         # Deleting a large collection takes longer than a query may: hence a connection without a statement timeout.
         async with self._database.direct() as connection, connection.transaction():
             if await connection.fetchval(is_it, collection.id, collection.workspace_id) is not None:
+                await release(connection.fetch, Usable(collection.workspace_id, UseKind.COLLECTION, collection.name))
                 for statement in _REMOVE:
                     await connection.execute(statement, collection.id)
                 await connection.execute(_TELL, CHANNEL, collection.id.hex)
-        await self._indexes.forget(collection.id)
+        await self.forget([collection.id])
+
+    async def forget(self, collection_ids: Sequence[CollectionId]) -> None:
+        """Drop what this process and its disk keep of collections that are gone."""
+        for collection_id in collection_ids:
+            await self._indexes.forget(collection_id)
 
     async def stats(self, collection_ids: Sequence[CollectionId]) -> Mapping[CollectionId, CollectionStats]:
         """Return how much collections hold."""

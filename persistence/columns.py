@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import CheckConstraint, Column, DateTime, ForeignKey, MetaData, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Integer,
+    MetaData,
+    Numeric,
+    Text,
+    Uuid,
+    text,
+)
 
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -34,6 +46,13 @@ def id_column() -> Column[object]:
 def workspace_column() -> Column[object]:
     """Return the reference to the workspace, with which the row goes."""
     return Column("workspace_id", Uuid, ForeignKey("workspaces.id", ondelete="CASCADE"), nullable=False)
+
+
+def usage_columns(count: type[BigInteger | Integer]) -> list[Column[Any]]:
+    """Return the columns of what was used of models: tokens, and the exact cost where a price is known."""
+    tokens = ("input_tokens", "output_tokens", "total_tokens")
+    counts: list[Column[Any]] = [Column(name, count, nullable=False, server_default="0") for name in tokens]
+    return [*counts, Column("cost", Numeric), Column("currency", Text)]
 
 
 def instant(name: str, *, nullable: bool = False) -> Column[object]:

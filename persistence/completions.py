@@ -1,4 +1,6 @@
-"""Ends of nodes that are stored together with the rows that the nodes write: exactly once, however often it is tried.
+"""Groups that are not stored with those of other runs, such as ends of nodes with the rows that the nodes write.
+
+Exactly once, however often it is tried.
 
 One transaction: lock the run, check the fence, give back what is recorded if the end is stored already, write the rows,
 append the end with the real count, commit. The lock comes first: a transaction whose outcome is unknown may still be
@@ -15,13 +17,16 @@ import structlog
 
 from domain.errors import DatabaseUnavailable, Fenced, InvalidInput, NodeFault, SetupFault
 from domain.json_codec import encode
+from domain.ports.runs import Departure
 from persistence.append_statement import APPEND, arguments
+from persistence.companions import store_companions
 from persistence.database import is_unavailable, sqlstate
+from persistence.departures import depart
 from persistence.row_writes import write_rows
 from persistence.run_rows import WHOLE, event_key, fold
 
 if TYPE_CHECKING:
-    from domain.data_tables import Written
+    from domain.data_tables import RowWrite
     from domain.events import NodeSucceeded
     from domain.ports.runs import Group
     from persistence.database import Database, DirectConnection
@@ -45,7 +50,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Completions:
-    """Stores groups that carry rows; the run log sends it one group of a run at a time, behind all earlier ones."""
+    """Stores groups that go their own way; the run log sends it one group of a run at a time, behind all earlier ones."""
 
     def __init__(self, database: Database, sender: str) -> None:
         self._database = database
@@ -57,14 +62,18 @@ class Completions:
 
         Raises:
             Fenced: another executor owns the run, or it has ended.
+            StillWanted: the run may not leave memory.
             NodeFault: the rows cannot be written; nothing is.
             InvalidInput: PostgreSQL cannot hold a value of the event.
         """
         backoff_s = _FIRST_BACKOFF_S
         while True:
             try:
-                async with self._room, self._database.driver() as connection, connection.transaction():
-                    return await self._store_once(connection, group)
+                async with self._room, self._database.driver() as connection:
+                    if isinstance(group, Departure):
+                        return await depart(connection, group, self._sender)
+                    async with connection.transaction():
+                        return await self._store_once(connection, group)
             except _REFUSALS as error:
                 reason = sqlstate(error) or type(error).__name__
                 raise InvalidInput(f"PostgreSQL cannot store a value of the run ({reason}).") from error
@@ -75,7 +84,6 @@ class Completions:
                 backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
 
     async def _store_once(self, connection: DirectConnection, group: Group) -> int:
-        end = cast("NodeSucceeded", group.events[0])
         row = await connection.fetchrow(
             "SELECT 1 FROM runs WHERE id = $1 AND lease_epoch = $2"
             " AND status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELED', 'CRASHED') FOR NO KEY UPDATE",
@@ -85,26 +93,28 @@ class Completions:
         if row is None:
             raise Fenced
         recorded = await connection.fetchrow(
-            "SELECT e.seq, n.output::text AS output FROM run_events e JOIN node_runs n"
+            "SELECT e.seq, n.output::text AS output FROM run_events e LEFT JOIN node_runs n"
             " ON n.run_id = e.run_id AND n.node_key = e.node_key AND n.item_index = COALESCE(e.item_index, $3)"
             " WHERE e.run_id = $1 AND e.event_key = $2",
             group.run_id,
-            event_key(end),
+            event_key(group.events[0]),
             WHOLE,
         )
         if recorded is not None:
-            end.output = recorded["output"].encode()
+            if group.write is not None:
+                cast("NodeSucceeded", group.events[0]).output = recorded["output"].encode()
             return recorded["seq"] - 1
-        written = await self._write(connection, group, end)
-        end.output = encode({"rowCount": written.row_count, "rows": list(written.rows)})
+        if group.write is not None:
+            await self._write(connection, group, group.write)
+        await store_companions(connection, group)
         advanced = await connection.fetch(APPEND, *arguments(fold([group]), self._sender))
         return advanced[0]["base"]
 
-    async def _write(self, connection: DirectConnection, group: Group, end: NodeSucceeded) -> Written:
-        assert group.write is not None  # noqa: S101 -- the run log sends no others
+    async def _write(self, connection: DirectConnection, group: Group, write: RowWrite) -> None:
+        end = cast("NodeSucceeded", group.events[0])
         item = WHOLE if end.item_index is None else end.item_index
         try:
-            return await write_rows(connection, group.write, group.run_id, end.node_key, item)
+            written = await write_rows(connection, write, group.run_id, end.node_key, item)
         except asyncpg.QueryCanceledError as error:
             raise NodeFault("TIMED_OUT", "The write took too long.", is_retryable=True) from error
         except _REFUSALS as error:
@@ -115,3 +125,4 @@ class Completions:
                 raise
             message = f"PostgreSQL did not take the rows ({sqlstate(error)})."
             raise NodeFault("WRITE_FAILED", message, is_retryable=True) from error
+        end.output = encode({"rowCount": written.row_count, "rows": list(written.rows)})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import and_, delete, false, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import IntegrityError
 
+from domain.connection_prices import NamedPrice
 from domain.connections import (
     Connection,
     ConnectionKind,
@@ -17,13 +20,19 @@ from domain.connections import (
     OpenaiCompatibleSettings,
     PostgresSettings,
 )
-from domain.errors import AlreadyExists, LimitExceeded, NotFound
+from domain.errors import AlreadyExists, Conflict, LimitExceeded, NotFound
 from domain.ids import ConnectionId, WorkspaceId
 from domain.ports.repositories import Sealed
-from persistence.paging import read_page
+from domain.prices import ModelPrice
+from domain.uses import Usable, UseKind
+from persistence.limit_tables import connection_limits
+from persistence.paging import read_counts, read_pages
 from persistence.tables import connections, workspaces
+from persistence.uses import release, through
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sqlalchemy import Row
 
     from domain.ports.paging import Page, PageRequest
@@ -79,26 +88,86 @@ class PostgresConnections:
             if added.first() is None:
                 raise AlreadyExists(f"There is a connection with the name {connection.name}.", path=["input", "name"])
 
+    async def save(self, before: Connection, after: Connection, ciphertext: bytes | None, *, is_kept: bool) -> None:
+        """Store a changed connection; `is_kept` leaves its credential as it is.
+
+        Raises:
+            AlreadyExists: the new name is taken in the workspace.
+            Conflict: it is not as it was read, so that a credential might go where it was not meant to.
+            InUse: published nodes use the name that it gives up.
+        """
+        values: dict[str, object] = {
+            "name": after.name,
+            "settings": _to_json(after.settings),
+            "max_concurrent": after.max_concurrent,
+            "requests_per_minute": after.requests_per_minute,
+            "updated_at": after.updated_at,
+        }
+        if not is_kept:
+            values["ciphertext"] = ciphertext
+        as_read = and_(
+            connections.c.id == before.id,
+            connections.c.workspace_id == before.workspace_id,
+            connections.c.updated_at == before.updated_at,
+        )
+        async with self._database.connection() as opened:
+            try:
+                saved = await opened.execute(
+                    update(connections).where(as_read).values(values).returning(connections.c.id)
+                )
+            except IntegrityError as error:
+                message = f"There is a connection with the name {after.name}."
+                raise AlreadyExists(message, path=["input", "name"]) from error
+            if saved.first() is None:
+                raise Conflict("The connection was changed or deleted meanwhile; read it again.", path=["input", "id"])
+            if after.name != before.name:
+                given_up = Usable(before.workspace_id, UseKind.CONNECTION, before.name)
+                await release(through(opened), given_up, ("input", "name"))
+
+    async def set_default(self, workspace_id: WorkspaceId, connection_id: ConnectionId | None) -> None:
+        """Make a connection the one that nodes use when they name none; None = no connection is."""
+        of_it = connections.c.workspace_id == workspace_id
+        is_it = false() if connection_id is None else connections.c.id == connection_id
+        async with self._database.connection() as opened:
+            # One after the other: there is one at most at any moment, and two callers meet in the workspace's row.
+            await opened.execute(select(workspaces.c.id).where(workspaces.c.id == workspace_id).with_for_update())
+            await opened.execute(update(connections).where(of_it, connections.c.is_default).values(is_default=False))
+            await opened.execute(update(connections).where(of_it, is_it).values(is_default=True))
+
+    async def list_defaults(
+        self, workspace_ids: Sequence[WorkspaceId]
+    ) -> Mapping[WorkspaceId, tuple[Connection, Sealed | None]]:
+        """Return what the nodes of workspaces use that name none, with its credential as it is stored."""
+        statement = select(*_SHOWN, connections.c.ciphertext).where(
+            connections.c.workspace_id.in_(workspace_ids), connections.c.is_default
+        )
+        async with self._database.single() as opened:
+            return {row.workspace_id: _with_credential(row) for row in await opened.execute(statement)}
+
     async def remove(self, connection_id: ConnectionId, workspace_id: WorkspaceId) -> None:
         """Delete a connection and its credential.
 
         Raises:
             NotFound: it is gone.
+            InUse: published nodes use it.
         """
         statement = delete(connections).where(
             connections.c.id == connection_id, connections.c.workspace_id == workspace_id
         )
         async with self._database.connection() as opened:
-            removed = await opened.execute(statement.returning(connections.c.id))
-            if removed.first() is None:
+            name = (await opened.execute(statement.returning(connections.c.name))).scalar_one_or_none()
+            if name is None:
                 raise NotFound
+            await opened.execute(delete(connection_limits).where(connection_limits.c.key == connection_id))
+            await release(through(opened), Usable(workspace_id, UseKind.CONNECTION, name))
 
-    async def find(self, connection_id: ConnectionId, within: frozenset[WorkspaceId]) -> Connection | None:
-        """Find a connection."""
-        statement = select(*_SHOWN).where(connections.c.id == connection_id, connections.c.workspace_id.in_(within))
-        async with self._database.connection() as opened:
-            row = (await opened.execute(statement)).first()
-        return _connection(row) if row else None
+    async def list_by_id(
+        self, within: frozenset[WorkspaceId], connection_ids: Sequence[ConnectionId]
+    ) -> Sequence[Connection]:
+        """List those of the connections that are within, in any order."""
+        statement = select(*_SHOWN).where(connections.c.id.in_(connection_ids), connections.c.workspace_id.in_(within))
+        async with self._database.single() as opened:
+            return [_connection(row) for row in await opened.execute(statement)]
 
     async def find_by_name(self, name: str, workspace_id: WorkspaceId) -> tuple[Connection, Sealed | None] | None:
         """Find a connection by the name that nodes use, with its credential as it is stored."""
@@ -109,20 +178,23 @@ class PostgresConnections:
             row = (await opened.execute(statement)).first()
         if row is None:
             return None
-        return _connection(row), Sealed(row.id, row.name, row.ciphertext) if row.has_credential else None
+        return _with_credential(row)
 
-    async def page(self, workspace_id: WorkspaceId, page: PageRequest) -> Page[Connection]:
-        """Read a page of connections by name."""
-        statement = select(*_SHOWN).where(connections.c.workspace_id == workspace_id)
-        async with self._database.connection() as opened:
-            return await read_page(
-                opened, statement, [(connections.c.name, str), (connections.c.id, UUID)], page, _connection
+    async def page_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], page: PageRequest
+    ) -> Mapping[WorkspaceId, Page[Connection]]:
+        """Read the same page of the connections of each of the workspaces, by name."""
+        keys = [(connections.c.name, str), (connections.c.id, UUID)]
+        owner = connections.c.workspace_id
+        async with self._database.single() as opened:
+            return await read_pages(
+                opened, select(*_SHOWN), keys, page, _connection, owner=owner, owner_ids=workspace_ids
             )
 
-    async def count(self, workspace_id: WorkspaceId) -> int:
-        """Count the connections of a workspace."""
-        async with self._database.connection() as opened:
-            return (await opened.execute(_count(workspace_id))).scalar_one()
+    async def count_by_workspace(self, workspace_ids: Sequence[WorkspaceId]) -> Mapping[WorkspaceId, int]:
+        """Count the connections of each of the workspaces."""
+        async with self._database.single() as opened:
+            return await read_counts(opened, connections.c.workspace_id, workspace_ids)
 
     async def list_names(self, workspace_id: WorkspaceId) -> frozenset[str]:
         """List the names of a workspace's connections; they are bounded in number."""
@@ -137,7 +209,8 @@ def _count(workspace_id: WorkspaceId) -> Any:
 
 def _to_json(settings: ConnectionSettings) -> dict[str, object]:
     if isinstance(settings, OpenaiCompatibleSettings):
-        return {"baseUrl": settings.base_url, "defaultModel": settings.default_model}
+        prices = [_price_to_json(named) for named in settings.prices]
+        return {"baseUrl": settings.base_url, "defaultModel": settings.default_model, "prices": prices}
     if isinstance(settings, PostgresSettings):
         return {
             "host": settings.host,
@@ -157,7 +230,9 @@ def _to_json(settings: ConnectionSettings) -> dict[str, object]:
 def _from_json(kind: str, stored: dict[str, Any]) -> ConnectionSettings:
     match ConnectionKind(kind):
         case ConnectionKind.OPENAI_COMPATIBLE:
-            return OpenaiCompatibleSettings(base_url=stored["baseUrl"], default_model=stored["defaultModel"])
+            # Connections that are older than prices have none.
+            prices = tuple(_price_from_json(price) for price in stored.get("prices", ()))
+            return OpenaiCompatibleSettings(stored["baseUrl"], stored["defaultModel"], prices)
         case ConnectionKind.POSTGRES:
             return PostgresSettings(
                 host=stored["host"],
@@ -173,6 +248,26 @@ def _from_json(kind: str, stored: dict[str, Any]) -> ConnectionSettings:
                 username=stored["username"],
                 parameter=stored["parameter"],
             )
+
+
+def _price_to_json(named: NamedPrice) -> dict[str, str]:
+    """Amounts are texts: they are exact."""
+    price = named.price
+    return {
+        "model": named.model,
+        "input": format(price.input_per_million, "f"),
+        "output": format(price.output_per_million, "f"),
+        "currency": price.currency,
+    }
+
+
+def _price_from_json(stored: dict[str, str]) -> NamedPrice:
+    price = ModelPrice(Decimal(stored["input"]), Decimal(stored["output"]), stored["currency"])
+    return NamedPrice(stored["model"], price)
+
+
+def _with_credential(row: Row[Any]) -> tuple[Connection, Sealed | None]:
+    return _connection(row), Sealed(row.id, row.name, row.ciphertext) if row.has_credential else None
 
 
 def _connection(row: Row[Any]) -> Connection:

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Boolean, Integer, Numeric, Text, and_, case, false, func, literal, or_, select, true
 from sqlalchemy import cast as as_type
 
-from domain.data_tables import ColumnType, DataTable, RowOrder
+from domain.data_tables import ColumnType, RowOrder
 from domain.filters import AllOf, AnyOf, Comparison, Condition, Not, Operator
 from persistence.filters import each_text, where
 from persistence.tables import data_rows
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
+    from domain.data_tables import ChosenRows
     from persistence.paging import KeyType
 
 MAX_ORDERED_CHARS: Final = 256
@@ -35,13 +36,9 @@ _COMPARED: Final = {
 }
 
 
-def where_rows(table: DataTable, condition: Condition | None) -> ColumnElement[bool]:
-    """Return the SQL of a checked condition on the rows of a table."""
-    of_table = data_rows.c.table_id == table.id
-    if condition is None:
-        return of_table
-    exact = frozenset(column.name for column in table.columns if column.type is ColumnType.NUMERIC)
-    return and_(of_table, _where(condition, exact))
+def where_rows(chosen: ChosenRows) -> Sequence[ColumnElement[bool]]:
+    """Return the SQL of a checked condition on the rows of tables; none if there is no condition."""
+    return [] if chosen.condition is None else [_where(chosen.condition, frozenset(chosen.exact))]
 
 
 def keys_of(order: RowOrder | None) -> Sequence[tuple[ColumnElement[Any], KeyType]]:
@@ -50,13 +47,13 @@ def keys_of(order: RowOrder | None) -> Sequence[tuple[ColumnElement[Any], KeyTyp
         return [(data_rows.c.id, UUID)]
     value, kind = _ordered(order)
     is_last = int(not order.is_descending)
-    is_absent = case((_text_of(order.column.name).is_(None), literal(is_last, Integer)), else_=1 - is_last)
+    is_absent = case((_text_of(order.name).is_(None), literal(is_last, Integer)), else_=1 - is_last)
     return [(is_absent.label("absent"), int), (value.label("ordered_by"), kind), (data_rows.c.id, UUID)]
 
 
 def _ordered(order: RowOrder) -> tuple[ColumnElement[Any], KeyType]:
-    text = _text_of(order.column.name)
-    match order.column.type:
+    text = _text_of(order.name)
+    match order.type:
         case ColumnType.INTEGER:
             return func.coalesce(as_type(text, BigInteger), 0), int
         case ColumnType.NUMERIC:

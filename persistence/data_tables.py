@@ -5,23 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import and_, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from domain.data_tables import ColumnType, DataColumn, DataRow, DataTable
+from domain.data_tables import ALL_ROWS, ChosenRows, ColumnType, DataColumn, DataRow, DataTable
 from domain.errors import AlreadyExists, LimitExceeded, NotFound
 from domain.ids import DataRowId, DataTableId, RunId, WorkspaceId
+from domain.uses import Usable, UseKind
 from persistence.data_rows import keys_of, where_rows
-from persistence.paging import read_page
+from persistence.paging import read_counts, read_pages
 from persistence.tables import data_rows, data_tables, workspaces
+from persistence.uses import release, through
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Row
 
-    from domain.data_tables import RowOrder
-    from domain.filters import Condition
     from domain.ports.paging import Page, PageRequest
     from persistence.database import Database
 
@@ -77,13 +77,14 @@ class PostgresDataTables:
 
         Raises:
             NotFound: it is gone.
+            InUse: published nodes use it.
         """
-        statement = delete(data_tables).where(
-            data_tables.c.id == table.id, data_tables.c.workspace_id == table.workspace_id
-        )
+        is_it = and_(data_tables.c.id == table.id, data_tables.c.workspace_id == table.workspace_id)
         async with self._database.connection() as opened:
-            if (await opened.execute(statement.returning(data_tables.c.id))).first() is None:
+            if (await opened.execute(select(data_tables.c.id).where(is_it).with_for_update())).first() is None:
                 raise NotFound
+            await release(through(opened), Usable(table.workspace_id, UseKind.DATA_TABLE, table.name))
+            await opened.execute(delete(data_tables).where(is_it))
 
     async def list_by_id(self, within: frozenset[WorkspaceId], table_ids: Sequence[DataTableId]) -> Sequence[DataTable]:
         """List those of the tables that are within, in any order."""
@@ -98,21 +99,25 @@ class PostgresDataTables:
             row = (await opened.execute(statement)).first()
         return None if row is None else _table(row)
 
-    async def page(self, workspace_id: WorkspaceId, request: PageRequest) -> Page[DataTable]:
-        """Read a page of tables by name.
+    async def page_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], request: PageRequest
+    ) -> Mapping[WorkspaceId, Page[DataTable]]:
+        """Read the same page of the tables of each of the workspaces, by name.
 
         Raises:
             CursorInvalid: a cursor of another list.
         """
-        statement = select(data_tables).where(data_tables.c.workspace_id == workspace_id)
         keys = [(data_tables.c.name, str), (data_tables.c.id, UUID)]
+        owner = data_tables.c.workspace_id
         async with self._database.single() as opened:
-            return await read_page(opened, statement, keys, request, _table)
+            return await read_pages(
+                opened, select(data_tables), keys, request, _table, owner=owner, owner_ids=workspace_ids
+            )
 
-    async def count(self, workspace_id: WorkspaceId) -> int:
-        """Count the tables of a workspace."""
+    async def count_by_workspace(self, workspace_ids: Sequence[WorkspaceId]) -> Mapping[WorkspaceId, int]:
+        """Count the tables of each of the workspaces."""
         async with self._database.single() as opened:
-            return (await opened.execute(_count(workspace_id))).scalar_one()
+            return await read_counts(opened, data_tables.c.workspace_id, workspace_ids)
 
     async def columns(self, workspace_id: WorkspaceId) -> Mapping[str, frozenset[str]]:
         """Return the names of the columns of each table of a workspace, by its name."""
@@ -122,37 +127,36 @@ class PostgresDataTables:
         return {row.name: frozenset(column["name"] for column in row.columns) for row in rows}
 
     async def page_rows(
-        self, table: DataTable, condition: Condition | None, order: RowOrder | None, request: PageRequest
-    ) -> Page[DataRow]:
-        """Read a page of rows, newest first without an order.
+        self, table_ids: Sequence[DataTableId], chosen: ChosenRows, request: PageRequest
+    ) -> Mapping[DataTableId, Page[DataRow]]:
+        """Read the same page of the rows of each of the tables, newest first without an order.
 
         Raises:
             CursorInvalid: a cursor of another list.
         """
-        keys = keys_of(order)
+        keys, order = keys_of(chosen.order), chosen.order
         selected = [column for column, _ in keys if column is not data_rows.c.id]
-        statement = select(*_ROW, *selected).where(where_rows(table, condition))
-        is_descending = order is None or order.is_descending
+        of_table = data_tables.c.id == data_rows.c.table_id
+        statement = select(*_ROW, data_tables.c.workspace_id, *selected).join_from(data_rows, data_tables, of_table)
         async with self._database.single() as opened:
-            return await read_page(
-                opened, statement, keys, request, lambda row: _row(row, table.workspace_id), is_descending=is_descending
+            return await read_pages(
+                opened,
+                statement.where(*where_rows(chosen)),
+                keys,
+                request,
+                _row,
+                owner=data_rows.c.table_id,
+                owner_ids=table_ids,
+                is_descending=order is None or order.is_descending,
+                name="" if order is None else order.name,
             )
 
-    async def count_rows(self, table: DataTable, condition: Condition | None) -> int:
-        """Count the rows that a checked condition lets through."""
-        statement = select(func.count()).select_from(data_rows).where(where_rows(table, condition))
+    async def count_rows(
+        self, table_ids: Sequence[DataTableId], chosen: ChosenRows = ALL_ROWS
+    ) -> Mapping[DataTableId, int]:
+        """Count the rows of each of the tables that a checked condition lets through."""
         async with self._database.single() as opened:
-            return (await opened.execute(statement)).scalar_one()
-
-    async def count_all_rows(self, table_ids: Sequence[DataTableId]) -> Mapping[DataTableId, int]:
-        """Count the rows of tables; those without rows are absent."""
-        statement = (
-            select(data_rows.c.table_id, func.count().label("rows"))
-            .where(data_rows.c.table_id.in_(table_ids))
-            .group_by(data_rows.c.table_id)
-        )
-        async with self._database.single() as opened:
-            return {DataTableId(row.table_id): row.rows for row in await opened.execute(statement)}
+            return await read_counts(opened, data_rows.c.table_id, table_ids, *where_rows(chosen))
 
     async def list_rows(self, within: frozenset[WorkspaceId], row_ids: Sequence[DataRowId]) -> Sequence[DataRow]:
         """List those of the rows that are within, in any order."""
@@ -162,7 +166,7 @@ class PostgresDataTables:
             .where(data_rows.c.id.in_(row_ids), data_tables.c.workspace_id.in_(within))
         )
         async with self._database.single() as opened:
-            return [_row(row, WorkspaceId(row.workspace_id)) for row in await opened.execute(statement)]
+            return [_row(row) for row in await opened.execute(statement)]
 
 
 def _count(workspace_id: WorkspaceId) -> Any:
@@ -192,10 +196,10 @@ def _table(row: Row[Any]) -> DataTable:
     )
 
 
-def _row(row: Row[Any], workspace_id: WorkspaceId) -> DataRow:
+def _row(row: Row[Any]) -> DataRow:
     return DataRow(
         id=DataRowId(row.id),
-        workspace_id=workspace_id,
+        workspace_id=WorkspaceId(row.workspace_id),
         values=row.row,
         run_id=RunId(row.run_id),
         node_key=row.node_key,

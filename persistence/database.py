@@ -24,6 +24,9 @@ _POOL_TIMEOUT_S: Final = 10.0
 _HEALTH_TIMEOUT_S: Final = 3.0
 # The server ends a statement by itself; this much later the client gives up on a server that does not answer at all.
 _ANSWER_GRACE_S: Final = 5.0
+# A process that is frozen within a transaction keeps its locks from everybody, its heir included. None of ours does more
+# between two statements than make the next one; whoever wakes later finds the connection lost, and nothing done.
+_IDLE_TRANSACTION_MS: Final = 15_000
 
 _SCHEMES: Final = ("postgresql://", "postgres://", "postgresql+asyncpg://")
 
@@ -257,6 +260,7 @@ async def _connect(url: str, *, statement_timeout_ms: int, command_timeout_s: fl
         server_settings={
             "application_name": "anabranch",
             "statement_timeout": str(statement_timeout_ms),
+            "idle_in_transaction_session_timeout": str(_IDLE_TRANSACTION_MS),
             "jit": "off",
         },
     )

@@ -11,8 +11,10 @@ from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.dialects.postgresql import insert as upsert
 from uuid_utils.compat import uuid7
 
+from domain.bounds import STORED
 from domain.drafts import canonical_json
 from domain.ids import GraphId
+from domain.layout import bare
 from domain.workflow import Definition
 from persistence.tables import graphs
 
@@ -28,7 +30,7 @@ _KEPT_BYTES: Final = 16 * 1_048_576
 
 
 class Definitions:
-    """Reads and writes definitions on connections of its callers; immutable ones are read once."""
+    """Reads and writes definitions on connections of its callers, all without layout; each is read once."""
 
     def __init__(self, kept_bytes: int = _KEPT_BYTES) -> None:
         self._kept: OrderedDict[GraphId, tuple[Definition, int]] = OrderedDict()
@@ -57,7 +59,7 @@ class Definitions:
         if graph_id is None:
             known = select(graphs.c.id).where(graphs.c.workspace_id == workspace_id, graphs.c.content_hash == digest)
             graph_id = (await connection.execute(known)).scalar_one()
-        self._keep(GraphId(graph_id), definition, len(data))
+        self._keep(GraphId(graph_id), bare(definition), len(data))
         return GraphId(graph_id)
 
     async def read(self, connection: AsyncConnection, graph_ids: Iterable[GraphId]) -> dict[GraphId, Definition]:
@@ -72,7 +74,8 @@ class Definitions:
         if missing:
             statement = select(graphs.c.id, cast(graphs.c.definition, Text)).where(graphs.c.id.in_(missing))
             for graph_id, text in (await connection.execute(statement)).all():
-                found[GraphId(graph_id)] = definition = Definition.model_validate_json(text)
+                # Those that were stored before layouts were kept apart have positions.
+                found[GraphId(graph_id)] = definition = bare(Definition.model_validate_json(text, context=STORED))
                 self._keep(GraphId(graph_id), definition, len(text))
         return found
 

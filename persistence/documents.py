@@ -11,7 +11,7 @@ from domain.ids import DocumentId
 from persistence.collection_rows import CHUNK_COLUMNS, DOCUMENT_COLUMNS, to_chunk, to_document
 from persistence.document_writes import find_stored, key_of, text_hash
 from persistence.filters import where
-from persistence.paging import read_page, read_pages
+from persistence.paging import read_counts, read_pages
 from persistence.tables import chunks, collections, documents
 
 if TYPE_CHECKING:
@@ -45,24 +45,31 @@ class DocumentReader:
         ]
 
     async def page_documents(
-        self, collection_id: CollectionId, condition: Condition | None, request: PageRequest
-    ) -> Page[Document]:
-        """Read a page of documents, newest first.
+        self, collection_ids: Sequence[CollectionId], condition: Condition | None, request: PageRequest
+    ) -> Mapping[CollectionId, Page[Document]]:
+        """Read the same page of the documents of each of the collections, newest first.
 
         Raises:
             CursorInvalid: a cursor of another list.
         """
-        statement = select(*DOCUMENT_COLUMNS).where(*_chosen(collection_id, condition))
-        async with self._database.connection() as connection:
-            return await read_page(
-                connection, statement, [(documents.c.id, UUID)], request, to_document, is_descending=True
+        async with self._database.single() as connection:
+            return await read_pages(
+                connection,
+                select(*DOCUMENT_COLUMNS).where(*_chosen(condition)),
+                [(documents.c.id, UUID)],
+                request,
+                to_document,
+                owner=documents.c.collection_id,
+                owner_ids=collection_ids,
+                is_descending=True,
             )
 
-    async def count_documents(self, collection_id: CollectionId, condition: Condition | None) -> int:
-        """Count documents."""
-        statement = select(func.count()).select_from(documents).where(*_chosen(collection_id, condition))
+    async def count_documents(
+        self, collection_ids: Sequence[CollectionId], condition: Condition | None
+    ) -> Mapping[CollectionId, int]:
+        """Count the documents of each of the collections."""
         async with self._database.single() as connection:
-            return (await connection.execute(statement)).scalar_one()
+            return await read_counts(connection, documents.c.collection_id, collection_ids, *_chosen(condition))
 
     async def find_document(self, collection_id: CollectionId, external_id: str) -> Document | None:
         """Find a document by its own key."""
@@ -93,10 +100,9 @@ class DocumentReader:
         """
         statement, by = _chunks(CHUNK_COLUMNS), [(chunks.c.position, int)]
         async with self._database.connection() as connection:
-            pages = await read_pages(
+            return await read_pages(
                 connection, statement, by, request, to_chunk, owner=chunks.c.document_id, owner_ids=document_ids
             )
-        return {DocumentId(document_id): page for document_id, page in pages.items()}
 
     async def count_chunks(self, document_ids: Sequence[DocumentId]) -> Mapping[DocumentId, int]:
         """Count the chunks of each document."""
@@ -115,11 +121,8 @@ class DocumentReader:
             return [to_chunk(row) for row in await connection.execute(statement)]
 
 
-def _chosen(collection_id: CollectionId, condition: Condition | None) -> list[ColumnElement[bool]]:
-    chosen: list[ColumnElement[bool]] = [documents.c.collection_id == collection_id]
-    if condition is not None:
-        chosen.append(where(condition, documents.c.metadata))
-    return chosen
+def _chosen(condition: Condition | None) -> list[ColumnElement[bool]]:
+    return [] if condition is None else [where(condition, documents.c.metadata)]
 
 
 def _chunks(columns: Sequence[ColumnElement[Any]]) -> Select[Any]:

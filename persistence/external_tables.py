@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import asyncpg
 
 from domain.data_tables import Written
 from domain.errors import DatabaseUnavailable, NodeFault
 from persistence.database import close_direct, is_unavailable
+from persistence.external_dial import GuardedLoop
 from persistence.external_statements import Statement, returned, statement_of
 from persistence.row_writes import MAX_RETURNED
 
@@ -25,9 +26,10 @@ _MAX_AT_ONCE: Final = 16
 _CONNECT_TIMEOUT_S: Final = 10.0
 _STATEMENT_TIMEOUT_S: Final = 30.0
 _ANSWER_GRACE_S: Final = 5.0
+_WHOLE_TIMEOUT_S: Final = 60.0
+_MAX_TOLD: Final = 900
 _MAX_RETURNED_BYTES: Final = 4 * 1_048_576
 _PIECE: Final = 50
-_NO_TLS: Final = "rejected SSL upgrade"
 # When a server was started is known to the microsecond, and to every role: with the database it tells who that is.
 _IDENTITY: Final = """
 SELECT pg_postmaster_start_time() AS started, (SELECT oid FROM pg_database WHERE datname = current_database()) AS oid
@@ -94,77 +96,40 @@ class PostgresExternalTables:
     async def _connected(self, database: ExternalDatabase) -> AsyncGenerator[DirectConnection]:
         """Yield a connection; whatever PostgreSQL or the network says becomes a fault of the node."""
         addresses = await self._addresses(database.host, database.port)
+        loop = GuardedLoop(database, addresses)
         try:
-            connection = await _connect(database, addresses)
-            try:
-                if await connection.fetchrow(_IDENTITY) == await self._own_identity():
-                    raise NodeFault("ADDRESS_REFUSED", "This is the server's own database, which no node may write to.")
-                yield connection
-            finally:
-                await asyncio.shield(close_direct(connection))
-        except NodeFault:
-            raise
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            raise _fault(error, database) from error
-        except ssl.SSLError as error:
-            raise NodeFault("DATABASE_REFUSED", f"TLS with the server failed: {error.reason or 'no trust'}.") from error
-        except (OSError, DatabaseUnavailable) as error:  # TimeoutError is one
-            name = type(error).__name__
-            message = f"The database at {database.host}:{database.port} does not answer ({name})."
-            raise NodeFault("DATABASE_UNAVAILABLE", message, is_retryable=True) from error
-        except (ValueError, TypeError) as error:
-            raise NodeFault("INVALID_ROW", "A value cannot be sent to PostgreSQL.") from error
+            async with asyncio.timeout(_WHOLE_TIMEOUT_S):
+                connection = await _open(loop, database, addresses[0])
+                try:
+                    if await connection.fetchrow(_IDENTITY) == await self._own_identity():
+                        message = "This is the server's own database, which no node may write to."
+                        raise NodeFault("ADDRESS_REFUSED", message)
+                    yield connection
+                finally:
+                    await asyncio.shield(close_direct(connection))
+        except Exception as error:
+            told = loop.refusal or _told(error, database)
+            if told is error:
+                raise
+            raise told from error
+        finally:
+            loop.close()
 
     async def _own_identity(self) -> object:
         async with self._own.driver() as connection:
             return await connection.fetchrow(_IDENTITY)
 
 
-class _NamedContext(ssl.SSLContext):
-    """Checks the certificate against the name that was asked for, though the connection goes to a pinned address."""
-
-    host: str = ""
-
-    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        """Wrap as ever, under the name."""
-        return super().wrap_bio(*args, **{**kwargs, "server_hostname": self.host})
-
-
-def _tls(database: ExternalDatabase) -> ssl.SSLContext:
-    context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.host = database.host
-    if database.is_tls_verified:
-        context.load_default_certs()
-    else:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-async def _connect(database: ExternalDatabase, addresses: Sequence[str]) -> DirectConnection:
-    context = await asyncio.to_thread(_tls, database)
-    try:
-        return await _open(database, addresses, context)
-    except ConnectionError as error:
-        if _NO_TLS not in str(error):
-            raise
-        if database.is_tls_verified:
-            message = "The server offers no TLS, which `isTlsVerified` demands."
-            raise NodeFault("DATABASE_REFUSED", message) from error
-        return await _open(database, addresses, encryption=False)
-
-
-async def _open(
-    database: ExternalDatabase, addresses: Sequence[str], encryption: ssl.SSLContext | bool
-) -> DirectConnection:
+async def _open(loop: GuardedLoop, database: ExternalDatabase, address: str) -> DirectConnection:
     # Nothing is left to the driver's own search in the environment and in files of this machine.
     return await asyncpg.connect(
-        host=list(addresses),
+        host=address,
         port=database.port,
         user=database.username or "postgres",
         password=database.password or "",
         database=database.database,
-        ssl=encryption,
+        ssl=False,  # the guarded loop sees to it
+        loop=cast("asyncio.AbstractEventLoop", loop),
         timeout=_CONNECT_TIMEOUT_S,
         command_timeout=_STATEMENT_TIMEOUT_S + _ANSWER_GRACE_S,
         statement_cache_size=0,  # a pooler between us and the server knows no prepared statements
@@ -190,6 +155,23 @@ async def _fetch(connection: DirectConnection, statement: Statement) -> list[tup
     return rows
 
 
+def _told(error: Exception, database: ExternalDatabase) -> NodeFault:
+    """Return what a node is told of whatever the driver, TLS or the network raised."""
+    if isinstance(error, NodeFault):
+        return error
+    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | asyncpg.InternalClientError):
+        return _fault(error, database)
+    if isinstance(error, ssl.SSLError):
+        return NodeFault("DATABASE_REFUSED", f"TLS with the server failed: {error.reason or 'no trust'}.")
+    if isinstance(error, OSError | DatabaseUnavailable):  # TimeoutError is one
+        message = f"The database at {database.host}:{database.port} does not answer ({type(error).__name__})."
+        return NodeFault("DATABASE_UNAVAILABLE", message, is_retryable=True)
+    if isinstance(error, ValueError | TypeError):
+        return NodeFault("INVALID_ROW", "A value cannot be sent to PostgreSQL.")
+    message = f"What answers at {database.host}:{database.port} is no PostgreSQL ({type(error).__name__})."
+    return NodeFault("INVALID_RESPONSE", message)
+
+
 def _fault(error: Exception, database: ExternalDatabase) -> NodeFault:
     state = (error.sqlstate or "") if isinstance(error, asyncpg.PostgresError) else ""
     if is_unavailable(error):
@@ -197,7 +179,7 @@ def _fault(error: Exception, database: ExternalDatabase) -> NodeFault:
         return NodeFault("DATABASE_UNAVAILABLE", message, is_retryable=True)
     code = _CODES.get(state) or _CODES_OF_CLASSES.get(state[:2]) or "WRITE_FAILED"
     # Details may quote rows of others; the first line says what is wrong.
-    told = str(error.args[0] if error.args else error).split("\n", 1)[0]
+    told = str(error.args[0] if error.args else error).split("\n", 1)[0][:_MAX_TOLD]
     if database.password:
         told = told.replace(database.password, "•••")
     names = [getattr(error, name, None) for name in ("column_name", "constraint_name")]

@@ -8,14 +8,17 @@ from uuid import UUID
 
 from sqlalchemy import and_, delete, exists, func, insert, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from uuid_utils.compat import uuid7
 
+from domain.audit import AuditAction
 from domain.errors import AlreadyExists, InvalidToken, NotFound
 from domain.identity import Role, User, Workspace
 from domain.ids import SessionId, UserId, WorkspaceId
 from domain.ports.repositories import Account, NewSession
+from persistence.audit import insert_for_person
+from persistence.invitations import invited_address, join_by_invitation
 from persistence.paging import read_page
 from persistence.tables import members, refresh_tokens, sessions, sign_in_attempts, users, workspaces
+from persistence.workspaces import add_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,13 +47,14 @@ class PostgresIdentity:
             return await _has_accounts(connection)
 
     async def add_account(
-        self, account: Account, workspace: Workspace, session: NewSession, *, is_first_only: bool
+        self, account: Account, place: Workspace | bytes, session: NewSession, *, is_first_only: bool
     ) -> None:
-        """Make a user who owns a workspace and is signed in, in one transaction.
+        """Make a user who is signed in, in one transaction: the owner of a new workspace, or a member by an invitation.
 
         Raises:
             AlreadyExists: the address is taken.
-            InvalidToken: `is_first_only` and there is an account.
+            InvalidToken: `is_first_only` and there is an account; or nobody with this address is invited by the token.
+            LimitExceeded: the workspace has as many members as it may.
         """
         user = account.user
         async with self._database.connection() as connection:
@@ -73,19 +77,20 @@ class PostgresIdentity:
             )
             if added.first() is None:
                 raise AlreadyExists("There is an account with this address.", path=["input", "email"])
-            await connection.execute(
-                insert(workspaces).values(id=workspace.id, name=workspace.name, created_at=workspace.created_at)
-            )
-            await connection.execute(
-                insert(members).values(
-                    id=uuid7(),
-                    workspace_id=workspace.id,
-                    user_id=user.id,
-                    role=Role.OWNER.value,
-                    joined_at=workspace.created_at,
-                )
-            )
+            if isinstance(place, Workspace):
+                await add_workspace(connection, place, user.id)
+            else:
+                await join_by_invitation(connection, place, user.id, user.email or "", user.created_at)
             await _insert_session(connection, user.id, session, user.created_at)
+
+    async def invited_address(self, token_hash: bytes, now: datetime) -> str:
+        """Return the address that an open invitation is meant for.
+
+        Raises:
+            InvalidToken: unknown, used, expired or withdrawn.
+        """
+        async with self._database.single() as connection:
+            return (await invited_address(connection, token_hash, now))[1]
 
     async def find_account(self, email: str) -> Account | None:
         """Find an account by its case-folded address."""
@@ -112,8 +117,10 @@ class PostgresIdentity:
                 update(users).where(users.c.id == user_id, users.c.password_hash == old).values(password_hash=new)
             )
 
-    async def save_password(self, user_id: UserId, old: str, new: str, *, keep: SessionId, now: datetime) -> bool:
-        """Store a new password's hash and end all sessions but one; False when the password changed meanwhile."""
+    async def save_password(
+        self, user_id: UserId, old: str, new: str, *, keep: SessionId | None, now: datetime
+    ) -> bool:
+        """Store a new password's hash and end all sessions but `keep`; False when the password changed meanwhile."""
         async with self._database.connection() as connection:
             saved = await connection.execute(
                 update(users)
@@ -123,11 +130,10 @@ class PostgresIdentity:
             )
             if saved.first() is None:
                 return False
-            await connection.execute(
-                update(sessions)
-                .where(sessions.c.user_id == user_id, sessions.c.id != keep, sessions.c.ended_at.is_(None))
-                .values(ended_at=now)
-            )
+            ended = update(sessions).where(sessions.c.user_id == user_id, sessions.c.ended_at.is_(None))
+            if keep is not None:
+                ended = ended.where(sessions.c.id != keep)
+            await connection.execute(ended.values(ended_at=now))
         return True
 
     async def add_session(self, account: Account, session: NewSession, now: datetime) -> bool:
@@ -163,6 +169,7 @@ class PostgresIdentity:
                 return None
             if found.used_at is not None:
                 await connection.execute(update(sessions).where(sessions.c.id == found.session_id).values(ended_at=now))
+                await insert_for_person(connection, UserId(found.user_id), AuditAction.REFRESH_REUSED, now)
                 return None
             await connection.execute(
                 update(refresh_tokens).where(refresh_tokens.c.token_hash == used).values(used_at=now)

@@ -26,6 +26,7 @@ _RENEW: Final = """
 INSERT INTO executors (id, lock_key, expires_at) VALUES ($1, $2, now() + make_interval(secs => $3))
 ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at
 """
+_END: Final = "UPDATE executors SET expires_at = now() WHERE id = $1"
 
 
 _log = structlog.get_logger(__name__)
@@ -71,7 +72,7 @@ class ExecutorLease:
             raise DatabaseUnavailable("The executor could not take its lock.")
 
     async def stop(self) -> None:
-        """Let the lock go; the row stays for whoever takes the runs over."""
+        """Let the lock go and the lease end: whoever takes the runs over need not wait for anything."""
         self._stopping.set()
         await asyncio.to_thread(self._thread.join, _STOP_TIMEOUT_S)
 
@@ -99,17 +100,19 @@ class ExecutorLease:
             await asyncio.sleep(_RETRY_S)
             return
         while not self._stopping.is_set():
-            if self._has_turned():
+            has_turned = self._has_turned()
+            # Also when all is well again: a process that was frozen for longer has lost its runs while it slept.
+            self._check_expiry()
+            if has_turned:
                 await connection.execute(_RENEW, self._executor, self._lock_key, self._expiry_s, timeout=self._expiry_s)
                 self._renewed_at = time.monotonic()
                 self._held.set()
-            else:
-                self._check_expiry()
-            await self._pause(connection)
+            await self._pause(connection, self._renewal_s if has_turned else _RETRY_S)
+        await connection.execute(_END, self._executor, timeout=self._expiry_s)
 
-    async def _pause(self, connection: DirectConnection) -> None:
+    async def _pause(self, connection: DirectConnection, longest_s: float) -> None:
         """Wait for the next renewal; end early when told to stop or when the connection is lost."""
-        until = time.monotonic() + self._renewal_s
+        until = time.monotonic() + longest_s
         while time.monotonic() < until and not self._stopping.is_set():
             await asyncio.sleep(min(_RETRY_S, self._renewal_s))
             if connection.is_closed():
@@ -127,6 +130,8 @@ class ExecutorLease:
         self._turned_at = time.monotonic()
 
     def _check_expiry(self) -> None:
-        if time.monotonic() - self._renewed_at >= self._expiry_s and self._served and not self._served.is_closed():
+        if not self._held.is_set() or time.monotonic() - self._renewed_at < self._expiry_s:
+            return
+        if self._served is not None and not self._served.is_closed():
             self._renewed_at = time.monotonic()
             self._served.call_soon_threadsafe(self._on_lost)

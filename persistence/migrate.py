@@ -12,10 +12,17 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+import persistence.approval_tables  # pyright: ignore[reportUnusedImport] -- its table is metadata too
+import persistence.key_tables  # pyright: ignore[reportUnusedImport] -- its tables are metadata too
+import persistence.limit_tables  # pyright: ignore[reportUnusedImport] -- its table is metadata too
+import persistence.member_tables  # pyright: ignore[reportUnusedImport] -- its table is metadata too
+import persistence.queue_tables  # pyright: ignore[reportUnusedImport] -- and its are
+import persistence.usage_tables  # pyright: ignore[reportUnusedImport] -- its tables are metadata too
+import persistence.workflow_changes  # noqa: F401  # pyright: ignore[reportUnusedImport] -- its table is metadata too
 from domain.errors import SetupFault
 from persistence.database import create_engine, server_version, translated_errors
 from persistence.partitions import is_partition
-from persistence.tables import metadata
+from persistence.version_tables import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable

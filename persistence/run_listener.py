@@ -1,4 +1,4 @@
-"""Hears the wake-ups of other processes over one LISTEN connection; what it misses, a catch-up makes good."""
+"""Hears the wake-ups of processes over one LISTEN connection; what it misses, a catch-up makes good."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from uuid import UUID
 import structlog
 
 from persistence.append_statement import CHANNEL, COMMAND_CHANNEL
+from persistence.connection_permits import LIMIT_CHANNEL
 from persistence.database import TROUBLES, close_direct
+from persistence.workflow_changes import WORKFLOW_CHANNEL
 
 if TYPE_CHECKING:
-    from domain.ports.runs import LogListener
+    from domain.ports.log_listener import LogListener
     from persistence.database import Database, DirectConnection
 
 _RETRY_S: Final = 0.5
@@ -24,7 +26,7 @@ _log = structlog.get_logger(__name__)
 
 
 class PostgresListener:
-    """Tells a listener which runs others appended to, and which have commands."""
+    """Tells a listener which runs others appended to, which have commands, which workflows were changed, and which connections have room."""
 
     def __init__(self, database: Database, sender: str, listener: LogListener) -> None:
         self._database = database
@@ -39,8 +41,12 @@ class PostgresListener:
                 connection = await self._database.open_direct()
                 await connection.add_listener(CHANNEL, self._appended)
                 await connection.add_listener(COMMAND_CHANNEL, self._commanded)
+                await connection.add_listener(WORKFLOW_CHANNEL, self._edited)
+                await connection.add_listener(LIMIT_CHANNEL, self._limited)
                 self._listener.woken([])
                 self._listener.commanded([])
+                self._listener.limited(None, None)
+                self._listener.edited([])
                 while not connection.is_closed():
                     await asyncio.sleep(_CHECK_S)
                     await connection.execute("SELECT 1", timeout=_CHECK_S)
@@ -58,6 +64,13 @@ class PostgresListener:
 
     def _commanded(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         self._listener.commanded(_ids(str(payload)))
+
+    def _edited(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        self._listener.edited(_ids(str(payload)))
+
+    def _limited(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        key, _, wait_ms = str(payload).partition(":")
+        self._listener.limited(UUID(key), int(wait_ms) / 1_000 if wait_ms else None)
 
 
 def _ids(names: str) -> list[UUID]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -61,15 +62,22 @@ class PostgresRunLog:
     """
 
     def __init__(
-        self, database: Database, sender: str, *, on_stored: Callable[[Group, int], None] | None = None
+        self,
+        database: Database,
+        sender: str,
+        *,
+        on_stored: Sequence[Callable[[Group, int], None]] = (),
+        on_commit: Callable[[int, float], None] | None = None,
     ) -> None:
         self._database = database
         self._sender = sender
         self._on_stored = on_stored
+        self._on_commit = on_commit
+        """Told how many events a commit had, and how many seconds it took."""
         self._completions = Completions(database, sender)
         self._queue: deque[Group] = deque()
         self._behind: dict[UUID, deque[Group]] = {}
-        """Groups of runs of which one that carries rows is under way."""
+        """Groups of runs of which one goes its own way."""
         self._writing: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._connection: DirectConnection | None = None
@@ -119,7 +127,7 @@ class PostgresRunLog:
             if group.run_id in self._behind:
                 self._behind[group.run_id].append(self._queue.popleft())
                 continue
-            if group.write is not None:
+            if group.is_apart:
                 if group.run_id in epochs:
                     break
                 self._complete(self._queue.popleft())
@@ -134,7 +142,7 @@ class PostgresRunLog:
         return groups
 
     def _complete(self, group: Group) -> None:
-        """Store a group that carries rows, beside the others."""
+        """Store a group that goes its own way, beside the others."""
         self._behind[group.run_id] = deque()
         task = asyncio.create_task(self._write(group), name=f"rows of {group.run_id}")
         self._writing.add(task)
@@ -154,7 +162,7 @@ class PostgresRunLog:
         # Earlier groups of the run may be stored and not answered yet.
         self._answer_last()
         if isinstance(answer, int):
-            self._stored(group, answer)
+            self.stored(group, answer)
         else:
             self._guarded(group.on_refused, group, answer)
 
@@ -175,6 +183,7 @@ class PostgresRunLog:
 
     async def _store_once(self, groups: list[Group]) -> None:
         connection, statement = await self._connected()
+        begun_at = time.perf_counter()
         try:
             async with asyncio.timeout(_COMMIT_TIMEOUT_S):
                 rows = await self._commit(statement, arguments(fold(groups), self._sender))
@@ -184,6 +193,8 @@ class PostgresRunLog:
             await self._store_by_run(connection, groups)
             return
         self.commit_count += 1
+        if self._on_commit is not None:
+            self._on_commit(sum(len(group.events) for group in groups), time.perf_counter() - begun_at)
         refused = _refused(groups, {row["place"] for row in rows})
         self._unanswered = (groups[:], {row["place"]: row["base"] for row in rows})
         groups[:] = refused
@@ -225,7 +236,7 @@ class PostgresRunLog:
             if base is None:
                 continue
             bases[place] = base + len(group.events)
-            self._stored(group, base)
+            self.stored(group, base)
 
     async def _store_by_run(self, connection: DirectConnection, groups: list[Group]) -> None:
         by_run: dict[UUID, list[Group]] = {}
@@ -242,7 +253,7 @@ class PostgresRunLog:
                 answers = [(group, refusal) for group in of_run]
             for group, answer in answers:
                 if isinstance(answer, int):
-                    self._stored(group, answer)
+                    self.stored(group, answer)
                 else:
                     self._guarded(group.on_refused, group, answer)
             groups[:] = [group for group in groups if group.run_id != run_id]
@@ -250,28 +261,35 @@ class PostgresRunLog:
     async def _store_suspect(
         self, connection: DirectConnection, run_id: UUID, groups: Sequence[Group]
     ) -> list[tuple[Group, int | AnabranchError]]:
-        """Lock the run, read in a new snapshot which events are stored, append only the other groups."""
-        await connection.execute("SELECT 1 FROM runs WHERE id = $1 FOR NO KEY UPDATE", run_id)
-        keys = [event_key(event) for group in groups for event in group.events]
+        """Lock the run, read in a new snapshot which events are stored, append only the other groups.
+
+        The fence comes first: what another executor has stored under the same key is not this one's.
+        """
+        epoch = await connection.fetchval("SELECT lease_epoch FROM runs WHERE id = $1 FOR NO KEY UPDATE", run_id)
+        keys = [event_key(group.events[0]) for group in groups]
         rows = await connection.fetch(
             "SELECT event_key, seq FROM run_events WHERE run_id = $1 AND event_key = ANY($2::text[])", run_id, keys
         )
         stored = {row["event_key"]: row["seq"] for row in rows}
         answers: list[tuple[Group, int | AnabranchError]] = []
         for group in groups:
-            seqs = [stored.get(event_key(event)) for event in group.events]
-            if seqs[0] is not None:
-                answers.append((group, seqs[0] - 1))
+            if group.epoch != epoch:
+                answers.append((group, Fenced()))
+                continue
+            seq = stored.get(event_key(group.events[0]))
+            if seq is not None:
+                answers.append((group, seq - 1))
                 continue
             advanced = await connection.fetch(APPEND, *arguments(fold([group]), self._sender))
             answers.append((group, advanced[0]["base"] if advanced else Fenced()))
         return answers
 
-    def _stored(self, group: Group, base: int) -> None:
+    def stored(self, group: Group, base: int) -> None:
+        """Answer a group that is stored, by this log or with its run, and tell of it."""
         self.event_count += len(group.events)
         self._guarded(group.on_stored, group, base)
-        if self._on_stored is not None:
-            self._guarded(self._on_stored, group, base)
+        for hear in self._on_stored:
+            self._guarded(hear, group, base)
 
     def _guarded(self, callback: Callable[..., None], *arguments_: object) -> None:
         """Call back; one run's fault must not stop the log of all."""

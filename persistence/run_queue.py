@@ -10,59 +10,44 @@ from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
 from domain.errors import NotFound
-from domain.events import LoggedEvent, NodeFailed, NodeOutputDelta, NodeSucceeded
+from domain.events import LoggedEvent, NodeFailed, NodeOutputDelta, NodeReused, NodeSucceeded
 from domain.ids import ExecutorId, GraphId, RunId, WorkspaceId
-from domain.ports.runs import ClaimedRun, RunCommand
+from domain.ports.runs import ClaimedRun, EndedChild, RunCommand
+from domain.run import RunStatus
 from persistence.append_statement import COMMAND_CHANNEL
-from persistence.event_facts import read_event
+from persistence.approval_answers import expire
+from persistence.event_facts import read_event, read_failure
+from persistence.queued_runs import CLAIM, CLAIM_CANCELED, CLAIMED
 from persistence.run_rows import WHOLE
-from persistence.start_statement import START, start_arguments
+from persistence.start_statement import start_arguments
+from persistence.starts import add_run, find_key
+from persistence.usage import usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from domain.json_value import Json
-    from domain.ports.runs import Group, NewRun
+    from domain.ports.new_runs import KeyHolder, NewRun
+    from domain.ports.runs import Group
     from persistence.database import Database
 
-_CLAIMED: Final = """
-  RETURNING r.id, r.workspace_id, r.graph_id, r.lease_epoch, r.last_seq, r.created_at, r.input::text AS input
-"""
-
-# Priority first; then by turns: whoever has fewer runs at work and ahead in the queue comes first, so that nobody fills
-# the machine for all, however few runs are claimed at a time. Each step is materialized: on tables without statistics the
-# planner would count the busy runs anew for every waiting one.
-_CLAIM: Final = f"""
-WITH waiting AS MATERIALIZED (
-  SELECT id, workspace_id, priority FROM runs WHERE status = 'QUEUED' AND executor_id IS NULL
-   ORDER BY priority, id LIMIT 10000
-), busy AS MATERIALIZED (
-  SELECT w.workspace_id, (
-           SELECT count(*) FROM runs r
-            WHERE r.workspace_id = w.workspace_id AND r.executor_id IS NOT NULL
-              AND r.status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELED', 'CRASHED')) AS runs
-    FROM (SELECT DISTINCT workspace_id FROM waiting) w
-), ranked AS MATERIALIZED (
-  SELECT w.id, w.priority, b.runs + row_number() OVER (PARTITION BY w.workspace_id, w.priority ORDER BY w.id) AS turn
-    FROM waiting w JOIN busy b ON b.workspace_id = w.workspace_id
+# Both ways lead through a partial index, so that runs that only wait cost nothing. A run that is held for want of a turn is
+# asked for nothing but to stop.
+_CLAIM_WAITING: Final = f"""
+WITH due AS MATERIALIZED (
+  SELECT id FROM runs WHERE status IN ('WAITING', 'PAUSED') AND executor_id IS NULL AND wake_at <= :now ORDER BY wake_at LIMIT :limit
+), asked AS MATERIALIZED (
+  SELECT DISTINCT c.run_id AS id FROM run_commands c JOIN runs r ON r.id = c.run_id
+   WHERE c.applied_at IS NULL AND r.executor_id IS NULL
+     AND (r.status IN ('WAITING', 'PAUSED') OR (r.status = 'QUEUED' AND r.is_held AND c.kind = 'cancel')) LIMIT :limit
 ), chosen AS (
-  SELECT r.id FROM runs r JOIN ranked k ON k.id = r.id
-   WHERE r.status = 'QUEUED' AND r.executor_id IS NULL
-   ORDER BY k.priority, k.turn, k.id LIMIT :limit FOR UPDATE OF r SKIP LOCKED
-)
-UPDATE runs r SET executor_id = :executor, lease_epoch = r.lease_epoch + 1 FROM chosen c WHERE r.id = c.id {_CLAIMED}
-"""  # noqa: S608 -- a constant
-
-# Runs of which something is wanted although nobody has room for them, such as their end.
-_CLAIM_COMMANDED: Final = f"""
-WITH chosen AS (
-  SELECT r.id FROM runs r
-   WHERE r.status = 'QUEUED' AND r.executor_id IS NULL
-     AND EXISTS (SELECT 1 FROM run_commands c WHERE c.run_id = r.id AND c.applied_at IS NULL)
+  SELECT r.id FROM runs r JOIN (SELECT id FROM asked UNION SELECT id FROM due) w ON w.id = r.id
+   WHERE (r.status IN ('WAITING', 'PAUSED') OR (r.status = 'QUEUED' AND r.is_held)) AND r.executor_id IS NULL
    ORDER BY r.id LIMIT :limit FOR UPDATE OF r SKIP LOCKED
 )
-UPDATE runs r SET executor_id = :executor, lease_epoch = r.lease_epoch + 1 FROM chosen c WHERE r.id = c.id {_CLAIMED}
+UPDATE runs r SET executor_id = :executor, lease_epoch = r.lease_epoch + 1 FROM chosen c WHERE r.id = c.id {CLAIMED}
 """  # noqa: S608 -- a constant
 
 _TAKE_OVER: Final = f"""
@@ -72,21 +57,29 @@ WITH chosen AS (
      AND id <> ALL(CAST(:held AS uuid[]))
    ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
 )
-UPDATE runs r SET executor_id = :executor, lease_epoch = r.lease_epoch + 1 FROM chosen c WHERE r.id = c.id {_CLAIMED}
+UPDATE runs r SET executor_id = :executor, lease_epoch = r.lease_epoch + 1 FROM chosen c WHERE r.id = c.id {CLAIMED}
 """  # noqa: S608 -- a constant
 
 # An executor is dead when its lock is free or its lease has run out. After a restart of PostgreSQL all locks are free,
 # so nobody is dead until everybody has had the time to take them again.
-_DEAD: Final = """
-SELECT e.id, e.expires_at < now() AS is_expired
-  FROM executors e
- WHERE e.id <> :executor AND pg_postmaster_start_time() < now() - make_interval(secs => :grace_s)
-   AND (e.expires_at < now() OR NOT EXISTS (
+_IS_LOCKED: Final = """EXISTS (
      SELECT 1 FROM pg_locks l
       WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND l.classid = CAST(e.lock_key >> 32 AS oid) AND l.objid = CAST(e.lock_key & 4294967295 AS oid)))
-"""
+        AND l.classid = CAST(e.lock_key >> 32 AS oid) AND l.objid = CAST(e.lock_key & 4294967295 AS oid))"""
+_DEAD: Final = f"""
+SELECT e.id, e.expires_at < now() AS is_expired
+  FROM executors e
+ WHERE e.id <> :executor AND pg_postmaster_start_time() < now() - make_interval(secs => :grace_s)
+   AND (e.expires_at < now() OR NOT {_IS_LOCKED})
+"""  # noqa: S608 -- a constant
+
+# One that still has its lock is only frozen. When it wakes it may claim a run before it renews its lease, and nobody would
+# ever find that run if the executor were not listed.
+_FORGET: Final = f"""
+DELETE FROM executors e WHERE e.id = :dead AND NOT {_IS_LOCKED} AND NOT EXISTS (
+  SELECT 1 FROM runs WHERE executor_id = e.id AND status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELED', 'CRASHED'))
+"""  # noqa: S608 -- a constant
 
 
 class PostgresRunQueue:
@@ -100,20 +93,34 @@ class PostgresRunQueue:
 
         Raises:
             NotFound: the workflow is gone.
+            KeyTaken: the idempotency key stands for another run than `replaces`; nothing is changed.
         """
         try:
             async with self._database.driver() as connection:
-                await connection.execute(START, *start_arguments(run, executor, first))
+                await add_run(connection, run, start_arguments(run, executor, first), is_claimed=executor is not None)
         except asyncpg.ForeignKeyViolationError as error:
             raise NotFound("There is no workflow with this id.", path=["input", "workflowId"]) from error
 
-    async def claim(self, executor: ExecutorId, limit: int) -> Sequence[ClaimedRun]:
-        """Take queued runs that nobody holds: by priority, fair between workspaces, oldest first."""
-        return await self._claimed(_CLAIM, {"executor": executor, "limit": limit})
+    async def find_key(self, workspace_id: WorkspaceId, key: str) -> KeyHolder | None:
+        """Return the run that an idempotency key stands for."""
+        async with self._database.driver() as connection:
+            return await find_key(connection, workspace_id, key)
 
-    async def claim_commanded(self, executor: ExecutorId, limit: int) -> Sequence[ClaimedRun]:
-        """Take queued runs that nobody holds and that have a command waiting, oldest first."""
-        return await self._claimed(_CLAIM_COMMANDED, {"executor": executor, "limit": limit})
+    async def claim(
+        self, executor: ExecutorId, limit: int, busy: Mapping[WorkspaceId, int] | None = None
+    ) -> Sequence[ClaimedRun]:
+        """Take queued runs of the most urgent priority that nobody holds: fair between workspaces, oldest first."""
+        counts = busy or {}
+        parameters = {"executor": executor, "limit": limit, "busy": list(counts), "counts": list(counts.values())}
+        return await self._claimed(CLAIM, parameters)
+
+    async def claim_waiting(self, executor: ExecutorId, now: datetime, limit: int) -> Sequence[ClaimedRun]:
+        """Take runs out of memory whose time has come, or of which something is asked; and cancelled ones that are held."""
+        return await self._claimed(_CLAIM_WAITING, {"executor": executor, "now": now, "limit": limit})
+
+    async def claim_canceled(self, executor: ExecutorId, limit: int) -> Sequence[ClaimedRun]:
+        """Take runs that nobody holds and that somebody has cancelled, oldest first."""
+        return await self._claimed(CLAIM_CANCELED, {"executor": executor, "limit": limit})
 
     async def take_over(
         self, executor: ExecutorId, dead: ExecutorId, limit: int, held: Sequence[UUID] = ()
@@ -134,6 +141,8 @@ class PostgresRunQueue:
                 row.last_seq,
                 row.created_at,
                 (row.input or "null").encode(),
+                None if row.parent_run_id is None else RunId(row.parent_run_id),
+                row.needs_turn,
             )
             for row in rows
         ]
@@ -145,26 +154,27 @@ class PostgresRunQueue:
         return {ExecutorId(row.id): row.is_expired for row in rows}
 
     async def forget(self, dead: ExecutorId) -> None:
-        """Remove an executor that holds no unfinished run any more."""
-        statement = """
-            DELETE FROM executors e WHERE e.id = :dead AND NOT EXISTS (
-              SELECT 1 FROM runs WHERE executor_id = e.id
-                 AND status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELED', 'CRASHED'))
-        """
+        """Remove an executor that is gone and holds no unfinished run any more."""
         async with self._database.single() as connection:
-            await connection.execute(text(statement), {"dead": dead})
+            await connection.execute(text(_FORGET), {"dead": dead})
 
-    async def log_of(self, run_id: RunId) -> Sequence[LoggedEvent]:
-        """Return the whole log of a run without deltas, oldest first, with the outputs of its nodes."""
+    async def announce(self) -> None:
+        """Let every process look for queued runs, which whoever calls this has no room for."""
+        async with self._database.single() as connection:
+            await connection.execute(text(f"SELECT pg_notify('{COMMAND_CHANNEL}', '')"))
+
+    async def log_of(self, run_id: RunId, outputs_of: frozenset[str]) -> Sequence[LoggedEvent]:
+        """Return the whole log of a run without deltas, oldest first, with the outputs of these nodes."""
         statement = """
             SELECT e.seq, e.at, e.type, e.node_key, e.item_index, e.execution, e.data::text AS data,
-                   CASE WHEN e.type IN ('NodeSucceeded', 'NodeFailed') THEN n.output::text END AS output
+                   CASE WHEN e.type IN ('NodeSucceeded', 'NodeFailed', 'NodeReused') AND e.node_key = ANY(:keys)
+                        THEN n.output::text END AS output
               FROM run_events e
               LEFT JOIN node_runs n ON n.run_id = e.run_id AND n.node_key = e.node_key
                                    AND n.item_index = COALESCE(e.item_index, :whole)
              WHERE e.run_id = :run AND e.type <> :delta ORDER BY e.seq
         """
-        parameters = {"run": run_id, "whole": WHOLE, "delta": NodeOutputDelta.type}
+        parameters = {"run": run_id, "whole": WHOLE, "delta": NodeOutputDelta.type, "keys": list(outputs_of)}
         async with self._database.single() as connection:
             rows = (await connection.execute(text(statement), parameters)).all()
         return [_logged(run_id, row) for row in rows]
@@ -190,26 +200,42 @@ class PostgresRunQueue:
         async with self._database.single() as connection:
             return (await connection.execute(text(statement), parameters)).first() is not None
 
+    async def expire_approvals(self, approval_ids: Sequence[UUID]) -> None:
+        """Close questions that ran out, with a command to their runs; one that was answered stays as it is."""
+        async with self._database.driver() as connection:
+            await expire(connection, approval_ids)
+
     async def pending_commands(self, executor: ExecutorId) -> Mapping[UUID, Sequence[RunCommand]]:
         """Return the unapplied commands to the runs of an executor, oldest first."""
         statement = """
-            SELECT c.id, c.run_id, c.kind, c.payload::text AS payload
+            SELECT c.id, c.run_id, c.kind, c.payload::text AS payload, k.id AS child, k.parent_node_key,
+                   k.parent_item_index, k.status, k.output::text AS output, k.failure::text AS failure, k.input_tokens,
+                   k.output_tokens, k.total_tokens, k.cost, k.currency
               FROM run_commands c JOIN runs r ON r.id = c.run_id
+              LEFT JOIN runs k ON c.kind = 'child' AND k.id = CAST(c.payload->>'run' AS uuid)
              WHERE c.applied_at IS NULL AND r.executor_id = :executor
                AND r.status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELED', 'CRASHED')
-             ORDER BY c.id LIMIT 10000
+             ORDER BY c.created_at, c.id LIMIT 10000
         """
         async with self._database.single() as connection:
             rows = (await connection.execute(text(statement), {"executor": executor})).all()
         commands: dict[UUID, list[RunCommand]] = {}
         for row in rows:
-            command = RunCommand(row.id, row.kind, orjson.loads(row.payload or "null"))
+            command = RunCommand(row.id, row.kind, orjson.loads(row.payload or "null"), _child(row))
             commands.setdefault(row.run_id, []).append(command)
         return commands
 
 
+def _child(row: Any) -> EndedChild | None:
+    if row.child is None:
+        return None
+    output = None if row.output is None else row.output.encode()
+    place = (row.parent_node_key, row.parent_item_index)
+    return EndedChild(RunId(row.child), *place, RunStatus(row.status), output, read_failure(row.failure), usage_of(row))
+
+
 def _logged(run_id: RunId, row: Any) -> LoggedEvent:
     event = read_event(row.type, row.node_key, row.item_index, row.execution, row.data)
-    if isinstance(event, (NodeSucceeded, NodeFailed)) and row.output is not None:
+    if isinstance(event, (NodeSucceeded, NodeFailed, NodeReused)) and row.output is not None:
         event.output = row.output.encode()
     return LoggedEvent(run_id, row.seq, row.at, event)

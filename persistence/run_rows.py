@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import orjson
 
 from domain.events import (
     SETTLING,
+    ApprovalAnswered,
+    ApprovalRequested,
     Event,
     NodeCanceled,
     NodeEventBase,
+    NodeExpanded,
     NodeFailed,
     NodeOutputDelta,
+    NodeProgressed,
     NodeRetrying,
+    NodeReused,
     NodeStarted,
     NodeSucceeded,
+    NodeWaiting,
     RunCanceled,
     RunCancelRequested,
     RunCrashed,
     RunFailed,
+    RunPaused,
     RunRecovered,
+    RunResumed,
     RunStarted,
     RunSucceeded,
+    RunWaiting,
 )
 from domain.run import NO_USAGE, Usage
-from persistence.event_facts import facts, failure_text
+from domain.texts import storable
+from persistence.event_facts import facts, failure_text, usage_facts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,8 +47,15 @@ if TYPE_CHECKING:
 WHOLE = -1
 """`item_index` of a node as a whole in `node_runs`."""
 
+_WITHOUT_ROW = (NodeOutputDelta, NodeExpanded, NodeProgressed, ApprovalRequested, ApprovalAnswered)
+"""Events that change nothing of `node_runs`."""
+
+_MAX_MODEL: Final = 200
+
 _STATUS_OF: dict[type[Event], str] = {
     RunStarted: "RUNNING",
+    RunPaused: "PAUSED",
+    RunResumed: "RUNNING",
     RunCancelRequested: "CANCELING",
     RunSucceeded: "SUCCEEDED",
     RunFailed: "FAILED",
@@ -81,6 +100,7 @@ class NodeRow:
     started_at: str | None = None
     finished_at: str | None = None
     next_attempt_at: str | None = None
+    reused_from: UUID | None = None
 
     def text(self) -> str:
         """Return the row as JSON."""
@@ -99,6 +119,8 @@ class NodeRow:
             more += f',"nextAttemptAt":"{self.next_attempt_at}"'
         if self.usage is not NO_USAGE:
             more += f',"usage":{_usage(self.usage)}'
+        if self.reused_from is not None:
+            more += f',"reusedFrom":"{self.reused_from}"'
         return (
             f'{{"place":{self.place},"node":"{self.node_key}","item":{self.item_index},"ordinal":{self.ordinal},'
             f'"status":"{self.status}","attempts":{self.attempts}{more}}}'
@@ -113,6 +135,8 @@ class Batch:
     events: list[str] = field(default_factory=list)
     nodes: dict[tuple[int, str, int], NodeRow] = field(default_factory=dict)
     commands: list[UUID] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    """What was asked of models: a row of `model_usage` each."""
 
 
 def event_key(event: Event) -> str:
@@ -120,8 +144,12 @@ def event_key(event: Event) -> str:
     if isinstance(event, NodeEventBase):
         item = "-" if event.item_index is None else event.item_index
         key = f"{event.type}/{event.node_key}/{item}/{event.execution}"
-        return f"{key}/{event.channel.value}/{event.offset}" if isinstance(event, NodeOutputDelta) else key
-    return f"RunRecovered/{event.recovery_count}" if isinstance(event, RunRecovered) else event.type
+        if isinstance(event, NodeOutputDelta):
+            return f"{key}/{event.channel.value}/{event.offset}"
+        return f"{key}/{event.items_done}" if isinstance(event, NodeProgressed) else key
+    if isinstance(event, RunRecovered):
+        return f"RunRecovered/{event.recovery_count}"
+    return f"{event.type}/{event.count}" if isinstance(event, (RunWaiting, RunPaused, RunResumed)) else event.type
 
 
 def fold(groups: Sequence[Group]) -> Batch:
@@ -152,7 +180,7 @@ def _add(batch: Batch, run: RunRow, event: Event, at: str) -> None:
         return
     item = "" if event.item_index is None else f',"item":{event.item_index}'
     batch.events.append(f'{head},"node":"{event.node_key}","execution":{event.execution}{item}}}')
-    if isinstance(event, NodeOutputDelta):
+    if isinstance(event, _WITHOUT_ROW):
         return
     place = (run.place, event.node_key, WHOLE if event.item_index is None else event.item_index)
     row = batch.nodes.get(place)
@@ -163,6 +191,9 @@ def _add(batch: Batch, run: RunRow, event: Event, at: str) -> None:
         row.failure = row.next_attempt_at = None
         return
     _change_node(row, event, at)
+    usage: Usage = getattr(event, "usage", NO_USAGE)
+    if usage.model is not None:
+        batch.calls.append(_call(run, usage, usage.model, at))
     if event.item_index is None and isinstance(event, SETTLING):
         run.nodes_done += 1
 
@@ -193,10 +224,16 @@ def _change_node(row: NodeRow, event: NodeEventBase, at: str) -> None:
         case NodeRetrying():
             row.status, row.failure, row.finished_at = "RETRYING", failure_text(event.failure), None
             row.next_attempt_at = event.next_attempt_at.isoformat()
+        case NodeWaiting():
+            row.status, row.failure, row.finished_at = "WAITING", None, None
         case NodeFailed():
             row.status, row.output, row.failure = "FAILED", event.output, failure_text(event.failure)
         case NodeCanceled():
             row.status, row.failure = "CANCELED", None
+        case NodeReused():
+            row.status, row.reused_from = "REUSED", event.from_run
+            row.failure = None if event.failure is None else failure_text(event.failure)
+            return
         case _:
             row.status = "SKIPPED"
             return
@@ -206,4 +243,11 @@ def _change_node(row: NodeRow, event: NodeEventBase, at: str) -> None:
 
 
 def _usage(usage: Usage) -> str:
-    return f"[{usage.input_tokens},{usage.output_tokens},{usage.total_tokens}]"
+    if usage.currency is None:
+        return f"[{usage.input_tokens},{usage.output_tokens},{usage.total_tokens}]"
+    return orjson.dumps(usage_facts(usage)).decode()
+
+
+def _call(run: RunRow, usage: Usage, model: str, at: str) -> str:
+    name = orjson.dumps(storable(model)[:_MAX_MODEL]).decode()
+    return f'{{"place":{run.place},"ordinal":{run.count},"at":"{at}","model":{name},"usage":{_usage(usage)}}}'

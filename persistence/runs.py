@@ -3,72 +3,66 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Text, cast, func, literal, select, text
+from sqlalchemy import ColumnElement, Select, Text, cast, func, literal, select, text, tuple_
 
-from domain.events import LoggedEvent
-from domain.ids import GraphId, NodeKey, RunId, UserId, WorkflowId, WorkspaceId
-from domain.ports.paging import Page
+from domain.ids import GraphId, RunId, UserId, WorkflowId, WorkspaceId
 from domain.run import (
-    FINISHED,
-    NO_USAGE,
+    NEWEST_FIRST,
+    OLDEST_FIRST,
     NodePayloads,
     NodeRun,
-    NodeRunStatus,
-    NodeState,
     Run,
+    RunLink,
+    RunOrderField,
     RunSnapshot,
     RunStatus,
     TriggerKind,
-    Usage,
 )
-from persistence.event_facts import read_event, read_failure
-from persistence.paging import read_page
+from persistence.event_facts import read_failure
+from persistence.log_pages import read_events_after, read_log_pages
+from persistence.node_run_rows import (
+    node_conditions,
+    node_run_of,
+    read_partial_texts,
+    read_snapshot,
+    select_node_runs,
+)
+from persistence.paging import read_counts, read_pages
+from persistence.run_lists import added, conditions_of, is_unfinished, keys_of, linked
 from persistence.run_rows import WHOLE
 from persistence.tables import node_runs, run_events, runs
+from persistence.usage import usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from uuid import UUID
 
-    from domain.events import Event
-    from domain.ports.paging import PageRequest
-    from domain.run import RunQuery
+    from domain.events import LoggedEvent
+    from domain.ports.paging import Page, PageRequest
+    from domain.ports.runs import LogSpan
+    from domain.run import NodeRunQuery, RunOrder, RunQuery
     from persistence.database import Database
+    from persistence.paging import Owner
 
 _RUN_COLUMNS: Final = [
     column
     for column in runs.c
-    if column.name not in {"input", "output", "failure", "executor_id", "lease_epoch", "request_hash", "engine"}
+    if column.name
+    not in {
+        "input",
+        "output",
+        "failure",
+        "executor_id",
+        "lease_epoch",
+        "wake_at",
+        "depth",
+        "request_hash",
+        "engine",
+        "concurrency_limit",
+        "is_held",
+    }
 ]
-_NODE_COLUMNS: Final = [column for column in node_runs.c if column.name not in {"input", "output", "failure"}]
-
-
-# The text of attempts in flight is gathered from their deltas; a settled node shows its output instead, and one that waits
-# for its next attempt has nothing to show: that attempt begins anew.
-_SNAPSHOT: Final = """
-SELECT r.last_seq, r.status AS run_status, n.run_id, n.node_key, n.item_index, n.status, n.attempts,
-       n.failure::text AS failure, n.input_tokens, n.output_tokens, n.total_tokens, n.started_at, n.finished_at,
-       n.next_attempt_at, d.partial_text, d.partial_reasoning
-  FROM runs r
-  LEFT JOIN node_runs n ON n.run_id = r.id AND n.item_index = :whole
-  LEFT JOIN LATERAL (
-    SELECT string_agg(e.data->>'text', '' ORDER BY e.seq) FILTER (WHERE e.data->>'channel' = 'TEXT') AS partial_text,
-           string_agg(e.data->>'text', '' ORDER BY e.seq) FILTER (WHERE e.data->>'channel' = 'REASONING')
-             AS partial_reasoning
-      FROM run_events e
-     WHERE n.status = 'RUNNING' AND e.run_id = r.id AND e.type = 'NodeOutputDelta'
-       AND e.node_key = n.node_key AND e.item_index IS NULL AND e.execution = n.attempts
-  ) d ON true
- WHERE r.id = :run
- ORDER BY n.first_seq, n.node_key
-"""
-
-
-_EVENTS_AFTER: Final = """
-SELECT seq, at, type, node_key, item_index, execution, data::text AS data
-  FROM run_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
-"""
 
 
 class PostgresRuns:
@@ -87,34 +81,92 @@ class PostgresRuns:
         """Return unfinished runs, newest first."""
         statement = (
             _select_runs()
-            .where(runs.c.workspace_id == workspace_id, _is_unfinished())
+            .where(runs.c.workspace_id == workspace_id, is_unfinished())
             .order_by(runs.c.id.desc())
             .limit(limit)
         )
         async with self._database.single() as connection:
             return [_run(row) for row in (await connection.execute(statement)).all()]
 
+    async def unfinished_counts(self) -> Mapping[RunStatus, int]:
+        """Count the unfinished runs of all workspaces by their status."""
+        statement = select(runs.c.status, func.count()).where(is_unfinished()).group_by(runs.c.status)
+        async with self._database.single() as connection:
+            return {RunStatus(status): count for status, count in (await connection.execute(statement)).all()}
+
     async def has_unfinished(self, workflow_id: WorkflowId) -> bool:
         """Whether runs of the workflow are not finished."""
-        statement = select(literal(1)).where(runs.c.workflow_id == workflow_id, _is_unfinished()).limit(1)
+        statement = select(literal(1)).where(runs.c.workflow_id == workflow_id, is_unfinished()).limit(1)
         async with self._database.single() as connection:
             return (await connection.execute(statement)).first() is not None
 
-    async def list(self, workspace_id: WorkspaceId, query: RunQuery, request: PageRequest) -> Page[Run]:
-        """Return a page of runs, newest first.
+    async def list(
+        self, workspace_id: WorkspaceId, query: RunQuery, request: PageRequest, order: RunOrder = NEWEST_FIRST
+    ) -> Page[Run]:
+        """Return a page of runs.
 
         Raises:
             CursorInvalid: a cursor of another list.
         """
-        statement = _select_runs().where(*_conditions(workspace_id, query))
-        async with self._database.single() as connection:
-            return await read_page(connection, statement, [(runs.c.id, UUID)], request, _run, is_descending=True)
+        return (await self.list_by_workspace([workspace_id], query, request, order))[workspace_id]
+
+    async def list_by_workspace(
+        self,
+        workspace_ids: Sequence[WorkspaceId],
+        query: RunQuery,
+        request: PageRequest,
+        order: RunOrder = NEWEST_FIRST,
+    ) -> Mapping[WorkspaceId, Page[Run]]:
+        """Return the same page of the runs of each of the workspaces, in one statement.
+
+        Raises:
+            CursorInvalid: a cursor of another list.
+        """
+        return await self._pages(runs.c.workspace_id, workspace_ids, conditions_of(query), request, order)
 
     async def count(self, workspace_id: WorkspaceId, query: RunQuery) -> int:
         """Count the runs of a list."""
-        statement = select(func.count()).select_from(runs).where(*_conditions(workspace_id, query))
+        return (await self.count_by_workspace([workspace_id], query))[workspace_id]
+
+    async def count_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], query: RunQuery
+    ) -> Mapping[WorkspaceId, int]:
+        """Count the runs of each of the workspaces."""
         async with self._database.single() as connection:
-            return (await connection.execute(statement)).scalar_one()
+            return await read_counts(connection, runs.c.workspace_id, workspace_ids, *conditions_of(query))
+
+    async def list_by_workflow(
+        self, workflow_ids: Sequence[WorkflowId], query: RunQuery, request: PageRequest, order: RunOrder = NEWEST_FIRST
+    ) -> Mapping[WorkflowId, Page[Run]]:
+        """Return the same page of the runs of each of the workflows, in one statement.
+
+        Raises:
+            CursorInvalid: a cursor of another list.
+        """
+        return await self._pages(runs.c.workflow_id, workflow_ids, conditions_of(query), request, order)
+
+    async def count_by_workflow(self, workflow_ids: Sequence[WorkflowId], query: RunQuery) -> Mapping[WorkflowId, int]:
+        """Count the runs of each of the workflows."""
+        async with self._database.single() as connection:
+            return await read_counts(connection, runs.c.workflow_id, workflow_ids, *conditions_of(query))
+
+    async def list_linked(
+        self, run_ids: Sequence[RunId], link: RunLink, request: PageRequest
+    ) -> Mapping[RunId, Page[Run]]:
+        """Return the same page of what came from each of the runs, in one statement.
+
+        Raises:
+            CursorInvalid: a cursor of another list.
+        """
+        origin, conditions = linked(link)
+        order = OLDEST_FIRST if link is RunLink.CALLED else NEWEST_FIRST
+        return await self._pages(origin, run_ids, conditions, request, order)
+
+    async def count_linked(self, run_ids: Sequence[RunId], link: RunLink) -> Mapping[RunId, int]:
+        """Count what came from each of the runs."""
+        origin, conditions = linked(link)
+        async with self._database.single() as connection:
+            return await read_counts(connection, origin, run_ids, *conditions)
 
     async def payloads(self, run_ids: Sequence[RunId]) -> Mapping[RunId, tuple[bytes | None, bytes | None]]:
         """Return input and output of runs as they were written."""
@@ -123,36 +175,55 @@ class PostgresRuns:
             rows = (await connection.execute(statement)).all()
         return {RunId(row[0]): (_bytes(row[1]), _bytes(row[2])) for row in rows}
 
-    async def node_runs(self, run_id: RunId, request: PageRequest) -> Page[NodeRun]:
-        """Return a page of what the nodes of a run did, in the order of starting.
+    async def node_runs(
+        self, run_ids: Sequence[RunId], query: NodeRunQuery, request: PageRequest
+    ) -> Mapping[RunId, Page[NodeRun]]:
+        """Return the same page of what the nodes of each of the runs did, in the order of starting.
 
         Raises:
             CursorInvalid: a cursor of another list.
         """
-        statement = _select_node_runs().where(node_runs.c.run_id == run_id)
+        statement = select_node_runs().where(*node_conditions(query))
         keys: list[tuple[ColumnElement[Any], type[str | int | UUID]]] = [
             (node_runs.c.first_seq, int),
             (node_runs.c.node_key, str),
             (node_runs.c.item_index, int),
         ]
         async with self._database.single() as connection:
-            return await read_page(connection, statement, keys, request, _node_run)
+            return await read_pages(
+                connection, statement, keys, request, node_run_of, owner=node_runs.c.run_id, owner_ids=run_ids
+            )
 
-    async def count_node_runs(self, run_id: RunId) -> int:
+    async def count_node_runs(self, run_ids: Sequence[RunId], query: NodeRunQuery) -> Mapping[RunId, int]:
         """Count what `node_runs` lists."""
-        statement = select(func.count()).select_from(node_runs).where(node_runs.c.run_id == run_id)
         async with self._database.single() as connection:
-            return (await connection.execute(statement)).scalar_one()
+            return await read_counts(connection, node_runs.c.run_id, run_ids, *node_conditions(query))
 
-    async def find_node_run(self, run_id: RunId, key: str, item_index: int | None) -> NodeRun | None:
-        """Return what one node (or item) did; None if it did not start."""
-        item = WHOLE if item_index is None else item_index
-        statement = _select_node_runs().where(
-            node_runs.c.run_id == run_id, node_runs.c.node_key == key, node_runs.c.item_index == item
-        )
+    async def find_node_runs(
+        self, places: Sequence[tuple[RunId, str, int | None]]
+    ) -> Mapping[tuple[RunId, str, int | None], NodeRun]:
+        """Return what nodes (or items) did; those that did not start are left out."""
+        wanted = [(run, key, WHOLE if item is None else item) for run, key, item in places]
+        place = tuple_(node_runs.c.run_id, node_runs.c.node_key, node_runs.c.item_index)
         async with self._database.single() as connection:
-            row = (await connection.execute(statement)).first()
-        return None if row is None else _node_run(row)
+            found = map(node_run_of, await connection.execute(select_node_runs().where(place.in_(wanted))))
+            return {(one.run_id, one.node_key, one.item_index): one for one in found}
+
+    async def called_by(
+        self, places: Sequence[tuple[RunId, str, int | None]]
+    ) -> Mapping[tuple[RunId, str, int | None], RunId]:
+        """Return the run that each of the nodes (or items) called last; those that called none are left out."""
+        statement = """
+            SELECT DISTINCT ON (w.run_id, w.key, w.item) w.run_id, w.key, w.item, r.id
+              FROM unnest($1::uuid[], $2::text[], $3::int[]) AS w(run_id, key, item)
+              JOIN runs r ON r.parent_run_id = w.run_id AND r.parent_node_key = w.key
+                         AND r.parent_item_index IS NOT DISTINCT FROM w.item
+             ORDER BY w.run_id, w.key, w.item, r.id DESC
+        """
+        columns = list(zip(*places, strict=True)) or [(), (), ()]
+        async with self._database.driver() as connection:
+            rows = await connection.fetch(statement, *columns)
+        return {(RunId(row["run_id"]), row["key"], row["item"]): RunId(row["id"]) for row in rows}
 
     async def node_payloads(
         self, places: Sequence[tuple[RunId, str, int | None]], limit_bytes: int | None
@@ -185,72 +256,56 @@ class PostgresRuns:
     async def events_after(self, run_id: RunId, after: int, limit: int) -> Sequence[LoggedEvent]:
         """Return the events behind seq `after`, oldest first."""
         async with self._database.driver() as connection:
-            rows = await connection.fetch(_EVENTS_AFTER, run_id, after, limit)
-        return [LoggedEvent(run_id, row["seq"], row["at"], _event(row)) for row in rows]
+            return await read_events_after(connection, run_id, after, limit)
 
-    async def events(self, run_id: RunId, request: PageRequest, after: int, before: int | None) -> Page[LoggedEvent]:
-        """Return a page of a run's log, oldest first, between two seqs; the cursors are the seqs."""
-        seq = run_events.c.seq
-        statement = _select_events(run_id).where(seq > after)
-        if before is not None:
-            statement = statement.where(seq < before)
-        order = seq.desc() if request.is_backward else seq.asc()
-        async with self._database.single() as connection:
-            rows = (await connection.execute(statement.order_by(order).limit(request.limit + 1))).all()
-        has_more, rows = len(rows) > request.limit, rows[: request.limit]
-        rows = rows[::-1] if request.is_backward else rows
-        events = [LoggedEvent(run_id, row.seq, row.at, _event(row._mapping)) for row in rows]  # noqa: SLF001 -- SQLAlchemy's public name
-        has_next = before is not None if request.is_backward else has_more
-        return Page(
-            events, [str(event.seq) for event in events], has_next, has_more if request.is_backward else after > 0
-        )
+    async def events(self, spans: Sequence[LogSpan], request: PageRequest) -> Mapping[LogSpan, Page[LoggedEvent]]:
+        """Return a page of each of several parts of logs, oldest first; the cursors are the seqs."""
+        async with self._database.driver() as connection:
+            return await read_log_pages(connection, spans, request)
 
-    async def count_events(self, run_id: RunId) -> int:
-        """Count the events of a run's log."""
-        statement = select(func.count()).select_from(run_events).where(run_events.c.run_id == run_id)
+    async def count_events(self, run_ids: Sequence[RunId]) -> Mapping[RunId, int]:
+        """Count the events of the log of each of the runs."""
         async with self._database.single() as connection:
-            return (await connection.execute(statement)).scalar_one()
+            return await read_counts(connection, run_events.c.run_id, run_ids)
 
     async def snapshot(self, run_id: RunId) -> RunSnapshot:
         """Return the state of all started nodes at one point of the log, read in one statement."""
         async with self._database.single() as connection:
-            rows = (await connection.execute(text(_SNAPSHOT), {"run": run_id, "whole": WHOLE})).all()
-        states = tuple(
-            NodeState(_node_run(row), row.partial_text, row.partial_reasoning)
-            for row in rows
-            if row.node_key is not None
-        )
-        return RunSnapshot(rows[0].last_seq, RunStatus(rows[0].run_status), states)
+            return await read_snapshot(connection, run_id)
+
+    async def partial_texts(
+        self, places: Sequence[tuple[RunId, str, int | None]]
+    ) -> Mapping[tuple[RunId, str, int | None], str]:
+        """Return what the last attempts of nodes have written so far; those that streamed nothing are left out."""
+        async with self._database.single() as connection:
+            return await read_partial_texts(connection, places)
+
+    async def _pages(
+        self,
+        owner: ColumnElement[UUID],
+        owner_ids: Sequence[Owner],
+        conditions: Sequence[ColumnElement[bool]],
+        request: PageRequest,
+        order: RunOrder,
+    ) -> Mapping[Owner, Page[Run]]:
+        keys = keys_of(order)
+        async with self._database.single() as connection:
+            return await read_pages(
+                connection,
+                _select_runs().add_columns(*added(keys)).where(*conditions),
+                keys,
+                request,
+                _run,
+                owner=owner,
+                owner_ids=owner_ids,
+                is_descending=order.is_descending,
+                name=order.field.value,
+                is_walked=order.field is RunOrderField.CREATED_AT,
+            )
 
 
 def _select_runs() -> Select[Any]:
     return select(*_RUN_COLUMNS, cast(runs.c.failure, Text).label("failure"))
-
-
-def _select_node_runs() -> Select[Any]:
-    return select(*_NODE_COLUMNS, cast(node_runs.c.failure, Text).label("failure"))
-
-
-def _select_events(run_id: RunId) -> Select[Any]:
-    columns = [column for column in run_events.c if column.name not in {"data", "event_key"}]
-    return select(*columns, cast(run_events.c.data, Text).label("data")).where(run_events.c.run_id == run_id)
-
-
-def _is_unfinished() -> ColumnElement[bool]:
-    return runs.c.status.not_in([status.value for status in FINISHED])
-
-
-def _conditions(workspace_id: WorkspaceId, query: RunQuery) -> list[ColumnElement[bool]]:
-    conditions = [runs.c.workspace_id == workspace_id]
-    if query.workflow_ids:
-        conditions.append(runs.c.workflow_id.in_(query.workflow_ids))
-    if query.statuses:
-        conditions.append(runs.c.status.in_([status.value for status in query.statuses]))
-    if query.created_from is not None:
-        conditions.append(runs.c.created_at >= query.created_from)
-    if query.created_until is not None:
-        conditions.append(runs.c.created_at < query.created_until)
-    return conditions
 
 
 def _run(row: Any) -> Run:
@@ -271,33 +326,14 @@ def _run(row: Any) -> Run:
         row.started_at,
         row.finished_at,
         read_failure(row.failure),
-        _usage(row),
+        usage_of(row),
         row.idempotency_key,
-        row.concurrency_key,
+        row.concurrency_key or None,
+        None if row.rerun_of is None else RunId(row.rerun_of),
+        row.version,
+        None if row.parent_run_id is None else RunId(row.parent_run_id),
+        row.parent_node_key,
     )
-
-
-def _node_run(row: Any) -> NodeRun:
-    return NodeRun(
-        RunId(row.run_id),
-        NodeKey(row.node_key),
-        None if row.item_index == WHOLE else row.item_index,
-        NodeRunStatus(row.status),
-        row.attempts,
-        read_failure(row.failure),
-        _usage(row),
-        row.started_at,
-        row.finished_at,
-        row.next_attempt_at,
-    )
-
-
-def _usage(row: Any) -> Usage:
-    return Usage(row.input_tokens, row.output_tokens, row.total_tokens) if row.total_tokens else NO_USAGE
-
-
-def _event(row: Any) -> Event:
-    return read_event(row["type"], row["node_key"], row["item_index"], row["execution"], row["data"])
 
 
 def _bytes(value: str | None) -> bytes | None:

@@ -12,11 +12,13 @@ from domain.connections import Secret
 from domain.errors import AlreadyExists, LimitExceeded, NotFound
 from domain.ids import SecretId, WorkspaceId
 from domain.ports.repositories import Sealed
-from persistence.paging import read_page
+from domain.uses import Usable, UseKind
+from persistence.paging import read_counts, read_pages
 from persistence.tables import secrets, workspaces
+from persistence.uses import release, through
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Row
@@ -79,30 +81,36 @@ class PostgresSecrets:
 
         Raises:
             NotFound: it is gone.
+            InUse: published nodes use it.
         """
         statement = delete(secrets).where(secrets.c.id == secret_id, secrets.c.workspace_id == workspace_id)
         async with self._database.connection() as connection:
-            removed = await connection.execute(statement.returning(secrets.c.id))
-            if removed.first() is None:
+            name = (await connection.execute(statement.returning(secrets.c.name))).scalar_one_or_none()
+            if name is None:
                 raise NotFound
+            await release(through(connection), Usable(workspace_id, UseKind.SECRET, name))
 
-    async def find(self, secret_id: SecretId, within: frozenset[WorkspaceId]) -> Secret | None:
-        """Find a secret."""
-        statement = select(*_SHOWN).where(secrets.c.id == secret_id, secrets.c.workspace_id.in_(within))
-        async with self._database.connection() as connection:
-            row = (await connection.execute(statement)).first()
-        return _secret(row) if row else None
+    async def list_by_id(self, within: frozenset[WorkspaceId], secret_ids: Sequence[SecretId]) -> Sequence[Secret]:
+        """List those of the secrets that are within, in any order."""
+        statement = select(*_SHOWN).where(secrets.c.id.in_(secret_ids), secrets.c.workspace_id.in_(within))
+        async with self._database.single() as connection:
+            return [_secret(row) for row in await connection.execute(statement)]
 
-    async def page(self, workspace_id: WorkspaceId, page: PageRequest) -> Page[Secret]:
-        """Read a page of secrets by name."""
-        statement = select(*_SHOWN).where(secrets.c.workspace_id == workspace_id)
-        async with self._database.connection() as connection:
-            return await read_page(connection, statement, [(secrets.c.name, str), (secrets.c.id, UUID)], page, _secret)
+    async def page_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], page: PageRequest
+    ) -> Mapping[WorkspaceId, Page[Secret]]:
+        """Read the same page of the secrets of each of the workspaces, by name."""
+        keys = [(secrets.c.name, str), (secrets.c.id, UUID)]
+        owner = secrets.c.workspace_id
+        async with self._database.single() as connection:
+            return await read_pages(
+                connection, select(*_SHOWN), keys, page, _secret, owner=owner, owner_ids=workspace_ids
+            )
 
-    async def count(self, workspace_id: WorkspaceId) -> int:
-        """Count the secrets of a workspace."""
-        async with self._database.connection() as connection:
-            return (await connection.execute(_count(workspace_id))).scalar_one()
+    async def count_by_workspace(self, workspace_ids: Sequence[WorkspaceId]) -> Mapping[WorkspaceId, int]:
+        """Count the secrets of each of the workspaces."""
+        async with self._database.single() as connection:
+            return await read_counts(connection, secrets.c.workspace_id, workspace_ids)
 
     async def list_names(self, workspace_id: WorkspaceId) -> frozenset[str]:
         """List the names of a workspace's secrets; they are bounded in number."""

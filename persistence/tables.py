@@ -1,4 +1,4 @@
-"""Every table, in one place: Alembic's metadata."""
+"""The tables, but for those that `version_tables`, `queue_tables` and `approval_tables` add."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 from domain.collections import VectorMetric
 from domain.identity import Role
 from domain.run import NodeRunStatus, RunStatus, TriggerKind
-from persistence.columns import id_column, instant, metadata, now, one_of, workspace_column
+from persistence.columns import id_column, instant, metadata, now, one_of, usage_columns, workspace_column
 
 # ── identity ──
 
@@ -110,6 +110,8 @@ connections = Table(
     now("created_at"),
     now("updated_at"),
     UniqueConstraint("workspace_id", "name"),
+    Column("is_default", Boolean, nullable=False, server_default=text("false")),
+    Index("connections_default_idx", "workspace_id", unique=True, postgresql_where=text("is_default")),
 )
 
 # ── data tables ──
@@ -159,6 +161,7 @@ graphs = Table(
     UniqueConstraint("workspace_id", "content_hash"),
 )
 
+# `change_count` numbers what `workflow_changes` keeps.
 workflows = Table(
     "workflows",
     metadata,
@@ -171,9 +174,13 @@ workflows = Table(
     Column("graph_id", Uuid, ForeignKey("graphs.id"), nullable=False, index=True),
     Column("problems", JSONB, nullable=False),
     Column("is_runnable", Boolean, nullable=False),
+    Column("published_number", Integer),
+    Column("published_graph_id", Uuid, ForeignKey("graphs.id")),
     now("created_at"),
     now("updated_at"),
     Column("updated_by", Uuid, ForeignKey("users.id", ondelete="SET NULL")),
+    Column("layout", JSONB, nullable=False, server_default="{}"),
+    Column("change_count", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("workspace_id", "slug"),
 )
 
@@ -265,22 +272,16 @@ chunk_removals = Table(
 
 # ── runs ──
 
-executors = Table(
-    "executors",
-    metadata,
-    id_column(),
-    Column("lock_key", BigInteger, nullable=False),
-    instant("expires_at"),
-    now("started_at"),
-)
-
+# `request_hash` is there while the idempotency key is the run's; another run may take it over. With a `concurrency_limit` a
+# run needs one of so many turns of its workflow and `concurrency_key`, and is held until it has one.
 runs = Table(
     "runs",
     metadata,
     id_column(),
     workspace_column(),
     Column("workflow_id", Uuid, ForeignKey("workflows.id", ondelete="CASCADE"), nullable=False),
-    Column("graph_id", Uuid, ForeignKey("graphs.id"), nullable=False),
+    Column("graph_id", Uuid, ForeignKey("graphs.id"), nullable=False, index=True),
+    Column("version", Integer),
     Column("status", Text, nullable=False),
     Column("engine", Text, nullable=False, server_default="local"),
     Column("last_seq", Integer, nullable=False, server_default="0"),
@@ -293,24 +294,50 @@ runs = Table(
     Column("triggered_by", Uuid, ForeignKey("users.id", ondelete="SET NULL")),
     Column("priority", SmallInteger, nullable=False, server_default="3"),
     Column("concurrency_key", Text),
+    Column("concurrency_limit", Integer),
+    Column("is_held", Boolean, nullable=False, server_default=text("false")),
     Column("idempotency_key", Text),
     Column("request_hash", LargeBinary),
     Column("labels", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
     Column("input", JSON),
     Column("output", JSON),
     Column("failure", JSONB),
-    Column("input_tokens", BigInteger, nullable=False, server_default="0"),
-    Column("output_tokens", BigInteger, nullable=False, server_default="0"),
-    Column("total_tokens", BigInteger, nullable=False, server_default="0"),
+    *usage_columns(BigInteger),
     now("created_at"),
     instant("started_at", nullable=True),
     instant("finished_at", nullable=True),
+    instant("wake_at", nullable=True),
+    Column("parent_run_id", Uuid, ForeignKey("runs.id", ondelete="SET NULL")),
+    Column("parent_node_key", Text),
+    Column("parent_item_index", Integer),
+    Column("depth", SmallInteger, nullable=False, server_default="0"),
+    Column("rerun_of", Uuid, ForeignKey("runs.id", ondelete="SET NULL")),
     one_of("status", RunStatus),
     one_of("trigger", TriggerKind),
     CheckConstraint("priority BETWEEN 1 AND 5", name="priority"),
     Index("runs_workspace_id_id_idx", "workspace_id", "id"),
     Index("runs_workflow_id_id_idx", "workflow_id", "id"),
-    Index("runs_queued_idx", "priority", "id", postgresql_where=text("status = 'QUEUED'")),
+    Index("runs_parent_run_id_id_idx", "parent_run_id", "id", postgresql_where=text("parent_run_id IS NOT NULL")),
+    Index("runs_rerun_of_id_idx", "rerun_of", "id", postgresql_where=text("rerun_of IS NOT NULL")),
+    Index(
+        "runs_turns_idx",
+        "workflow_id",
+        "concurrency_key",
+        "is_held",
+        "priority",
+        "id",
+        postgresql_where=text(
+            "concurrency_limit IS NOT NULL AND status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELED', 'CRASHED')"
+        ),
+    ),
+    Index(
+        "runs_labels_idx",
+        "labels",
+        postgresql_using="gin",
+        postgresql_ops={"labels": "jsonb_path_ops"},
+        postgresql_where=text("labels <> '[]'::jsonb"),
+    ),
+    Index("runs_wake_at_idx", "wake_at", postgresql_where=text("status IN ('WAITING', 'PAUSED')")),
     Index(
         "runs_unfinished_idx",
         "workspace_id",
@@ -322,23 +349,9 @@ runs = Table(
         "workspace_id",
         "idempotency_key",
         unique=True,
-        postgresql_where=text("idempotency_key IS NOT NULL"),
+        postgresql_where=text("request_hash IS NOT NULL"),
     ),
     postgresql_with={"fillfactor": 70},
-)
-
-run_commands = Table(
-    "run_commands",
-    metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("run_id", Uuid, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
-    Column("command_key", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("payload", JSON),
-    now("created_at"),
-    instant("applied_at", nullable=True),
-    UniqueConstraint("run_id", "command_key"),
-    Index("run_commands_pending_idx", "run_id", postgresql_where=text("applied_at IS NULL")),
 )
 
 # Range-partitioned by run_id: a UUIDv7 is ordered by time, so a range of ids is a range of days.
@@ -371,12 +384,11 @@ node_runs = Table(
     Column("input", JSON),
     Column("output", JSON),
     Column("failure", JSON),
-    Column("input_tokens", Integer, nullable=False, server_default="0"),
-    Column("output_tokens", Integer, nullable=False, server_default="0"),
-    Column("total_tokens", Integer, nullable=False, server_default="0"),
+    *usage_columns(Integer),
     instant("started_at", nullable=True),
     instant("finished_at", nullable=True),
     instant("next_attempt_at", nullable=True),
+    Column("reused_from", Uuid),
     one_of("status", NodeRunStatus),
     postgresql_partition_by="RANGE (run_id)",
 )

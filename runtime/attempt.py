@@ -7,17 +7,25 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from domain.errors import DatabaseUnavailable
 from domain.run import NO_USAGE, DeltaChannel, Usage
+from runtime.allowances import LimitedModel
+from runtime.attempt_clocks import AttemptClocks
+from runtime.hidden import Hidden
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from domain.collections import Match, NewDocument, SearchQuery
     from domain.data_tables import DataTable
     from domain.data_tables import Written as WrittenRows
     from domain.ids import RunId, WorkspaceId
+    from domain.json_value import Json
     from domain.ports.data_tables import ExternalDatabase, ExternalTables, ExternalWrite
     from domain.ports.node_collections import NodeCollections, Written
     from domain.ports.outbound import ChatModel, Credential, HttpClient
+    from domain.suspensions import SubRunCall
+    from domain.versions import VersionTrack
+    from runtime.allowances import Allowance
     from runtime.deltas import DeltaStream
 
 
@@ -82,11 +90,44 @@ class NodeServices(Protocol):
         """Tables of other databases, behind the guard."""
         ...
 
+    async def sub_workflow(
+        self, workspace_id: WorkspaceId, slug: str, which: int | VersionTrack, given: Json
+    ) -> SubRunCall:
+        """Return the call of a workflow.
+
+        Raises:
+            NodeFault: `WORKFLOW_NOT_FOUND`, `WORKFLOW_NOT_RUNNABLE`, `INVALID_SUB_INPUT`.
+        """
+        ...
+
+    def on_room(self, attempts: str, wake: Callable[[], bool]) -> bool:
+        """Call `wake` when there is room for the node whose attempts have this key; what it returns says whether it comes.
+
+        False = nobody knows of it here: it has to ask again.
+        """
+        ...
+
+    def leave_queue(self, attempts: str) -> None:
+        """Give up the place of a node that will not come when there is room."""
+        ...
+
 
 class NodeAttempt:
     """One attempt of one node; implements `domain.kinds.NodeContext`."""
 
-    __slots__ = ("_deltas", "_idle", "_idle_s", "_services", "_workspace_id", "idempotency_key", "usage")
+    __slots__ = (
+        "_allowance",
+        "_deltas",
+        "_services",
+        "_workspace_id",
+        "clocks",
+        "has_sent",
+        "hidden",
+        "idempotency_key",
+        "recorded",
+        "usage",
+        "waits_since",
+    )
 
     def __init__(
         self,
@@ -94,13 +135,22 @@ class NodeAttempt:
         workspace_id: WorkspaceId,
         idempotency_key: str,
         deltas: DeltaStream | None,
+        allowance: Allowance | None = None,
     ) -> None:
         self._services = services
         self._workspace_id = workspace_id
         self._deltas = deltas
-        self._idle: asyncio.Timeout | None = None
-        self._idle_s = 0.0
+        self._allowance = allowance
+        self.clocks = AttemptClocks()
+        self.has_sent = False
+        """Whether it has used a connection: then it is not begun again for want of room."""
+        self.waits_since: float | None = None
+        """When the node first began, if this is not its first attempt: it goes before those who came later."""
+        self.hidden: Hidden | None = None
+        """What it got to know and must not record; None for the many that use no secret."""
         self.idempotency_key = idempotency_key
+        self.recorded: bytes | None = None
+        """What the node's record shows of its rendered configuration, as soon as that is known."""
         self.usage: Usage = NO_USAGE
 
     @property
@@ -110,11 +160,16 @@ class NodeAttempt:
 
     async def chat(self, connection: str | None) -> ChatModel:
         """Return the model API of the named connection, or of the default."""
-        return await _patiently(lambda: self._services.chat(self._workspace_id, connection))
+        model = await _patiently(lambda: self._services.chat(self._workspace_id, connection))
+        return model if self._allowance is None else LimitedModel(model, self._allowance, lambda: self.usage)
 
     async def credential(self, connection: str) -> Credential:
         """Return what the named connection adds to requests."""
-        return await _patiently(lambda: self._services.credential(self._workspace_id, connection))
+        credential = await _patiently(lambda: self._services.credential(self._workspace_id, connection))
+        sent = (*credential.headers.values(), *credential.query.values())
+        # Of `Bearer …` and `Basic …` a peer may repeat the second word alone.
+        self._hide(*sent, *(text.partition(" ")[2] for text in sent))
+        return credential
 
     @property
     def collections(self) -> NodeCollections:
@@ -123,7 +178,9 @@ class NodeAttempt:
 
     async def secrets(self, names: frozenset[str]) -> Mapping[str, str]:
         """Return the values of the workspace's secrets."""
-        return await _patiently(lambda: self._services.secrets(self._workspace_id, names))
+        values = await _patiently(lambda: self._services.secrets(self._workspace_id, names))
+        self._hide(*values.values())
+        return values
 
     async def data_table(self, name: str) -> DataTable:
         """Return the built-in table of this name."""
@@ -132,27 +189,35 @@ class NodeAttempt:
     async def write_external(self, connection: str, write: ExternalWrite) -> WrittenRows:
         """Write to a table of the database behind the named connection."""
         database = await _patiently(lambda: self._services.external_database(self._workspace_id, connection))
+        self._hide(database.password)
         return await self._services.external_tables.write(database, write)
+
+    async def sub_workflow(self, slug: str, which: int | VersionTrack, given: Json) -> SubRunCall:
+        """Return the call of a workflow of the run's workspace."""
+        return await _patiently(lambda: self._services.sub_workflow(self._workspace_id, slug, which, given))
 
     async def emit(self, text: str, channel: DeltaChannel = DeltaChannel.TEXT) -> None:
         """Stream a piece of text."""
         self.progress()
         if self._deltas is not None:
-            await self._deltas.write(text, channel)
+            await self._deltas.write(text if self.hidden is None else self.hidden.text(text), channel)
 
     def progress(self) -> None:
         """Restart the idle timeout."""
-        if self._idle is not None and not self._idle.expired():
-            self._idle.reschedule(asyncio.get_running_loop().time() + self._idle_s)
+        self.clocks.moved()
 
     def used(self, usage: Usage) -> None:
         """Remember what has been used so far."""
         self.usage = usage
 
-    def restart_idle(self, timeout: asyncio.Timeout, idle_s: float) -> None:
-        """Let `progress` restart this timeout."""
-        self._idle = timeout
-        self._idle_s = idle_s
+    def _hide(self, *values: str | None) -> None:
+        if self.hidden is None:
+            self.hidden = Hidden()
+        self.hidden.add(values)
+
+    def holding(self) -> AbstractContextManager[None]:
+        """Stop the clocks while the attempt waits for room under a connection's limits."""
+        return self.clocks.held()
 
 
 class _PatientCollections:

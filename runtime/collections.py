@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from uuid_utils.compat import uuid7
 
+from domain.audit import AuditAction
 from domain.collections import (
     MAX_TOP_K,
     Chunking,
@@ -18,7 +20,8 @@ from domain.collections import (
 )
 from domain.errors import InvalidInput, LimitExceeded, NodeFault, NotFound, RateLimited, UpstreamFailed
 from domain.identity import Permission
-from domain.ids import CollectionId
+from domain.ids import CollectionId, Prefix, to_global
+from runtime.audit import NO_AUDIT
 from runtime.identity import utc_now
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     )
     from domain.identity import Principal
     from domain.ids import WorkspaceId
+    from domain.ports.audit import AuditTrail
     from domain.ports.collections import Collections
     from domain.ports.paging import Page, PageRequest
     from runtime.embedders import Embedders
@@ -72,7 +76,9 @@ class CollectionService:
         rebuilder: Rebuilder,
         *,
         clock: Callable[[], datetime] = utc_now,
+        audit: AuditTrail = NO_AUDIT,
     ) -> None:
+        self._audit = audit
         self._collections = collections
         self._embedders = embedders
         self._retrieval = retrieval
@@ -94,7 +100,7 @@ class CollectionService:
         workspace = actor.workspace(workspace_id, Permission.WRITE)
         name = check_collection_name(draft.name, ["input", "name"])
         chunking = check_chunking(draft.chunking, ["input", "chunking"])
-        if await self._collections.count(workspace) >= MAX_COLLECTIONS:
+        if (await self.count_by_workspace([workspace]))[workspace] >= MAX_COLLECTIONS:
             raise LimitExceeded(f"A workspace has at most {MAX_COLLECTIONS:,} collections.", limit=MAX_COLLECTIONS)
         embedder, dimension = await self._probe(workspace, draft.embedder)
         now = self._clock()
@@ -120,8 +126,12 @@ class CollectionService:
         Raises:
             NotFound: no such collection.
             Forbidden: the caller may see it only.
+            InUse: published nodes use it.
         """
-        await self._collections.remove(await self.get_to_write(actor, collection_id, ["input", "id"]))
+        collection = await self.get_to_write(actor, collection_id, ["input", "id"])
+        await self._collections.remove(collection)
+        action, target = AuditAction.COLLECTION_DELETED, to_global(Prefix.COLLECTION, collection.id)
+        await self._audit.record(actor, collection.workspace_id, action, target, collection.name)
 
     async def rebuild(
         self,
@@ -185,22 +195,19 @@ class CollectionService:
             return None
         return await self._collections.find_by_name(workspace, name)
 
-    async def page(self, actor: Principal, workspace_id: WorkspaceId, page: PageRequest) -> Page[Collection]:
-        """Read a page of a workspace's collections by name.
+    async def page_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], page: PageRequest
+    ) -> Mapping[WorkspaceId, Page[Collection]]:
+        """Read the same page of the collections of each of the workspaces, which the caller was shown, by name.
 
         Raises:
-            NotFound: no such workspace.
             CursorInvalid: a cursor of another list.
         """
-        return await self._collections.page(actor.workspace(workspace_id), page)
+        return await self._collections.page_by_workspace(workspace_ids, page)
 
-    async def count(self, actor: Principal, workspace_id: WorkspaceId) -> int:
-        """Count the collections of a workspace.
-
-        Raises:
-            NotFound: no such workspace.
-        """
-        return await self._collections.count(actor.workspace(workspace_id))
+    async def count_by_workspace(self, workspace_ids: Sequence[WorkspaceId]) -> Mapping[WorkspaceId, int]:
+        """Count what `page_by_workspace` lists."""
+        return await self._collections.count_by_workspace(workspace_ids)
 
     async def names(self, workspace_id: WorkspaceId) -> frozenset[str]:
         """Return the names that a graph of the workspace may use."""
@@ -248,7 +255,7 @@ class CollectionService:
 
     async def _probe(self, workspace_id: WorkspaceId, choice: EmbedderChoice) -> tuple[EmbedderSpec, int]:
         """Return an embedder, and how long its vectors are."""
-        with faults_told():
+        with faults_told({"MODEL_REFUSED": ["input", "embedder", "model"]}):
             spec = await self._embedders.resolve(workspace_id, choice.connection, choice.model)
             embedder = await self._embedders.find(workspace_id, spec)
             return spec, (await embedder.embed([_PROBE])).shape[1]
@@ -267,8 +274,8 @@ _CORRECTABLE: Final[Mapping[str, list[str] | None]] = {
 
 
 @contextmanager
-def faults_told() -> Generator[None]:
-    """Tell the caller of the API what a node would be told.
+def faults_told(paths: Mapping[str, list[str]] = MappingProxyType({})) -> Generator[None]:
+    """Tell the caller of the API what a node would be told; `paths` says where a code's cause stands, if known better.
 
     Raises:
         InvalidInput, RateLimited, UpstreamFailed: in place of the `NodeFault`.
@@ -277,6 +284,6 @@ def faults_told() -> Generator[None]:
         yield
     except NodeFault as fault:
         if fault.code in _CORRECTABLE:
-            raise InvalidInput(fault.message, path=_CORRECTABLE[fault.code]) from fault
+            raise InvalidInput(fault.message, path=paths.get(fault.code, _CORRECTABLE[fault.code])) from fault
         kind = RateLimited if fault.code == "RATE_LIMITED" else UpstreamFailed
         raise kind(fault.message) from fault

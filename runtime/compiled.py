@@ -28,6 +28,8 @@ class CompiledRun:
     output: tuple[tuple[str, CompiledValue], ...]
     kept: frozenset[str]
     """Keys of the nodes whose outputs somebody reads: the others' are not kept in memory."""
+    lists: frozenset[str]
+    """Keys of the nodes with `forEach`: the outputs of their items are kept until they end."""
 
     def run_output(self, scope: Mapping[str, Json]) -> bytes:
         """Return the run's output: the mapping's fields, or the outputs of the leaves by key.
@@ -63,4 +65,5 @@ def compile_run(definition: Definition, registry: Registry) -> CompiledRun:
     read.update(parts[1] for _, value in output for parts in value.references if parts[0] == "nodes" and len(parts) > 1)
     if not output:
         read.update(plan.nodes[index].key for index in plan.leaves)
-    return CompiledRun(plan, tuple(nodes), output, frozenset(read))
+    lists = frozenset(node.key for node in nodes if node.items is not None)
+    return CompiledRun(plan, tuple(nodes), output, frozenset(read), lists)

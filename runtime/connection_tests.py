@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -11,13 +10,15 @@ from domain.connections import HttpAuthSettings, OpenaiCompatibleSettings
 from domain.errors import NodeFault, NotFound
 from domain.identity import Permission
 from domain.ports.outbound import OutboundRequest
+from runtime.patience import answered_within
 
 if TYPE_CHECKING:
     from domain.connections import Connection
     from domain.identity import Principal
     from domain.ids import ConnectionId
     from domain.ports.data_tables import ExternalTables
-    from domain.ports.outbound import HttpClient
+    from domain.rate_limits import Caps
+    from runtime.clients.limited import LimitedHttp
     from runtime.connections import ConnectionService
 
 _TIMEOUT_S: Final = 20.0
@@ -40,13 +41,13 @@ class ConnectionTested:
 class ConnectionTester:
     """Tries connections as nodes would use them, behind the same guard."""
 
-    def __init__(self, connections: ConnectionService, http: HttpClient, external_tables: ExternalTables) -> None:
+    def __init__(self, connections: ConnectionService, http: LimitedHttp, external_tables: ExternalTables) -> None:
         self._connections = connections
         self._http = http
         self._external_tables = external_tables
 
     async def test(self, actor: Principal, connection_id: ConnectionId) -> ConnectionTested:
-        """Try a connection once, for 20 seconds at most.
+        """Try a connection once, for 20 seconds at most from when there is room for it.
 
         Raises:
             NotFound: no such connection.
@@ -59,7 +60,7 @@ class ConnectionTester:
         actor.demand(connection.workspace_id, Permission.ADMIN)
         begun = time.monotonic()
         try:
-            async with asyncio.timeout(_TIMEOUT_S):
+            async with answered_within(_TIMEOUT_S):
                 is_working, detail = await self._try(connection)
         except NodeFault as fault:
             is_working, detail = False, fault.message
@@ -73,7 +74,7 @@ class ConnectionTester:
             chat = await self._connections.chat_settings(workspace_id, connection.name)
             headers = [] if chat.api_key is None else [("Authorization", f"Bearer {chat.api_key}")]
             request = OutboundRequest("GET", f"{chat.base_url}/models", headers, max_response_bytes=_MAX_ANSWER_BYTES)
-            status = await self._status(request)
+            status = await self._status(request, chat.caps)
             return status < _FIRST_REFUSAL, f"GET /models was answered with HTTP {status}."
         if isinstance(settings, HttpAuthSettings):
             credential = await self._connections.credential(workspace_id, connection.name)
@@ -86,7 +87,7 @@ class ConnectionTester:
         database = await self._connections.external_database(workspace_id, connection.name)
         return True, await self._external_tables.check(database)
 
-    async def _status(self, request: OutboundRequest) -> int:
+    async def _status(self, request: OutboundRequest, caps: Caps | None = None) -> int:
         """Send a request and return the status of the answer, whose body nobody reads."""
-        async with self._http.send(request) as response:
+        async with self._http.under(caps).send(request) as response:
             return response.status

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from uuid_utils.compat import uuid7
 
+from domain.audit import AuditAction
+from domain.connection_prices import price_list
 from domain.connections import (
     ChatSettings,
     Connection,
@@ -23,22 +25,26 @@ from domain.connections import (
 )
 from domain.errors import InvalidInput, NodeFault, NotFound
 from domain.identity import Permission
-from domain.ids import ConnectionId
+from domain.ids import ConnectionId, Prefix, to_global
 from domain.ports.data_tables import ExternalDatabase
 from domain.ports.outbound import Credential
+from domain.rate_limits import Caps
+from runtime.audit import NO_AUDIT
 from runtime.clients.outbound import origin_of, parse_url
 from runtime.identity import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from domain.identity import Principal
     from domain.ids import WorkspaceId
+    from domain.ports.audit import AuditTrail
     from domain.ports.paging import Page, PageRequest
     from domain.ports.repositories import Connections, Sealed
     from runtime.encryption import Vault
 
+_ANY = "any"
 _REFUSALS = frozenset({"ADDRESS_REFUSED", "INVALID_URL"})
 
 
@@ -53,6 +59,17 @@ class ConnectionDraft:
     requests_per_minute: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionChange:
+    """What changes in a connection; None = nothing."""
+
+    name: str | None = None
+    settings: ConnectionSettings | None = None
+    credential: str | None = None
+    caps: Mapping[str, int | None] = field(default_factory=dict[str, "int | None"])
+    """`maxConcurrent` and `requestsPerMinute`, if they are given."""
+
+
 class ConnectionService:
     """Named outside endpoints; their credentials go to nodes only."""
 
@@ -64,6 +81,7 @@ class ConnectionService:
         *,
         server_chat: ChatSettings | None = None,
         clock: Callable[[], datetime] = utc_now,
+        audit: AuditTrail = NO_AUDIT,
     ) -> None:
         """Take the stores.
 
@@ -74,7 +92,9 @@ class ConnectionService:
                 go; other faults, such as a name that does not resolve at the moment, refuse nothing here.
             server_chat: what the server's `LLM__…` settings say, for nodes that name no connection.
             clock: the time.
+            audit: is told what was done.
         """
+        self._audit = audit
         self._connections = connections
         self._vault = vault
         self._check_url = check_url
@@ -89,7 +109,7 @@ class ConnectionService:
             InvalidInput: name, settings or credential are not acceptable, or the address is one that nodes may not
                 reach.
             AlreadyExists: the name is taken.
-            LimitExceeded: the workspace has as many as it may.
+            LimitExceeded: the workspace has as many as it may, or there are too many prices.
         """
         workspace = actor.workspace(workspace_id, Permission.ADMIN)
         name = check_connection_name(draft.name)
@@ -108,7 +128,56 @@ class ConnectionService:
         )
         await self._check_addresses(settings)
         await self._connections.add(connection, self._sealed(connection, draft.credential))
+        await self._told(actor, AuditAction.CONNECTION_WRITTEN, connection)
         return connection
+
+    async def update(self, actor: Principal, connection_id: ConnectionId, change: ConnectionChange) -> Connection:
+        """Change a connection; its credential stays unless another is given, or it would go to another address.
+
+        Raises:
+            NotFound: no such connection.
+            Forbidden: the caller may see it only.
+            InvalidInput, LimitExceeded: as with `create`, or settings of another kind.
+            AlreadyExists: the name is taken.
+            InUse: published nodes use the name that it gives up.
+            Conflict: it was changed meanwhile.
+        """
+        before = await self.find(actor, connection_id)
+        if before is None:
+            raise NotFound(path=["input", "id"])
+        actor.demand(before.workspace_id, Permission.ADMIN)
+        settings, is_kept = await self._changed_settings(before, change)
+        caps = change.caps
+        after = replace(
+            before,
+            name=before.name if change.name is None else check_connection_name(change.name),
+            settings=settings,
+            has_credential=change.credential is not None or (is_kept and before.has_credential),
+            max_concurrent=check_cap(caps.get("maxConcurrent", before.max_concurrent), "maxConcurrent"),
+            requests_per_minute=check_cap(
+                caps.get("requestsPerMinute", before.requests_per_minute), "requestsPerMinute"
+            ),
+            updated_at=self._clock(),
+        )
+        await self._connections.save(before, after, self._sealed(after, change.credential), is_kept=is_kept)
+        await self._told(actor, AuditAction.CONNECTION_WRITTEN, after)
+        return after
+
+    async def set_default(self, actor: Principal, workspace_id: WorkspaceId, name: str | None) -> None:
+        """Say which connection the LLM_CALL nodes of a workspace use that name none; None = the server's model.
+
+        Raises:
+            NotFound: no such workspace.
+            Forbidden: the caller's role does not allow it.
+            InvalidInput: no such connection, or one to no model.
+        """
+        workspace, path = actor.workspace(workspace_id, Permission.ADMIN), ["input", "defaultConnection"]
+        found = None if name is None else await self._find_named(workspace, name)
+        if name is not None and found is None:
+            raise InvalidInput(f"There is no connection with the name {name[:80]!r}.", path=path)
+        if found is not None and not isinstance(found[0].settings, OpenaiCompatibleSettings):
+            raise InvalidInput("LLM_CALL nodes need a connection to a model API.", path=path)
+        await self._connections.set_default(workspace, None if found is None else found[0].id)
 
     async def delete(self, actor: Principal, connection_id: ConnectionId) -> None:
         """Delete a connection and its credential.
@@ -116,16 +185,24 @@ class ConnectionService:
         Raises:
             NotFound: no such connection.
             Forbidden: the caller may see it only.
+            InUse: published nodes use it.
         """
         connection = await self.find(actor, connection_id)
         if connection is None:
             raise NotFound(path=["input", "id"])
         actor.demand(connection.workspace_id, Permission.ADMIN)
         await self._connections.remove(connection.id, connection.workspace_id)
+        await self._told(actor, AuditAction.CONNECTION_DELETED, connection)
 
     async def find(self, actor: Principal, connection_id: ConnectionId) -> Connection | None:
         """Find a connection that the caller may see."""
-        return await self._connections.find(connection_id, actor.within())
+        return (await self.list_by_id(actor, [connection_id])).get(connection_id)
+
+    async def list_by_id(
+        self, actor: Principal, connection_ids: Sequence[ConnectionId]
+    ) -> Mapping[ConnectionId, Connection]:
+        """Return those of the connections that the caller may see."""
+        return {one.id: one for one in await self._connections.list_by_id(actor.within(), connection_ids)}
 
     async def find_by_name(self, actor: Principal, workspace_id: WorkspaceId, name: str) -> Connection | None:
         """Find a connection by the name that nodes use.
@@ -136,50 +213,57 @@ class ConnectionService:
         found = await self._find_named(actor.workspace(workspace_id), name)
         return found[0] if found else None
 
-    async def page(self, actor: Principal, workspace_id: WorkspaceId, page: PageRequest) -> Page[Connection]:
-        """Read a page of a workspace's connections by name.
+    async def page_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], page: PageRequest
+    ) -> Mapping[WorkspaceId, Page[Connection]]:
+        """Read the same page of the connections of each of the workspaces, which the caller was shown, by name.
 
         Raises:
-            NotFound: no such workspace.
             CursorInvalid: a cursor of another list.
         """
-        return await self._connections.page(actor.workspace(workspace_id), page)
+        return await self._connections.page_by_workspace(workspace_ids, page)
 
-    async def count(self, actor: Principal, workspace_id: WorkspaceId) -> int:
-        """Count the connections of a workspace.
+    async def count_by_workspace(self, workspace_ids: Sequence[WorkspaceId]) -> Mapping[WorkspaceId, int]:
+        """Count what `page_by_workspace` lists."""
+        return await self._connections.count_by_workspace(workspace_ids)
 
-        Raises:
-            NotFound: no such workspace.
-        """
-        return await self._connections.count(actor.workspace(workspace_id))
+    async def defaults(self, workspace_ids: Sequence[WorkspaceId]) -> Mapping[WorkspaceId, Connection | None]:
+        """Return what the LLM_CALL nodes of workspaces, which the caller was shown, use that name none."""
+        found = await self._connections.list_defaults(workspace_ids)
+        return {one: found[one][0] if one in found else None for one in workspace_ids}
 
     async def names(self, workspace_id: WorkspaceId) -> frozenset[str]:
         """Return the names that a graph of the workspace may use."""
         return await self._connections.list_names(workspace_id)
 
     async def chat_settings(self, workspace_id: WorkspaceId, name: str | None) -> ChatSettings:
-        """Return the model API that a node means; None = the server's own settings.
+        """Return the model API that a node means; None = the workspace's default, else the server's own settings.
 
         Raises:
             NodeFault: `CONNECTION_NOT_FOUND`: no such connection, of another kind, or no default.
             SecretUnreadable: its key cannot be decrypted.
         """
-        if name is None:
+        found = None
+        if (
+            name is None
+            and (found := (await self._connections.list_defaults([workspace_id])).get(workspace_id)) is None
+        ):
             if self._server_chat is None:
                 raise NodeFault(
                     "CONNECTION_NOT_FOUND",
-                    "The node names no connection and the server has no model: set `connection`, or ANABRANCH_LLM__BASE_URL.",
+                    "The node names no connection, and neither the workspace nor the server has a model: set `connection`, "
+                    "the workspace's `defaultConnection`, or ANABRANCH_LLM__BASE_URL.",
                 )
             return self._server_chat
-        connection, sealed = await self._get_named(workspace_id, name)
+        connection, sealed = found or await self._get_named(workspace_id, name or "")
         if not isinstance(connection.settings, OpenaiCompatibleSettings):
             raise _wrong_kind(connection)
         return ChatSettings(
             base_url=connection.settings.base_url,
             api_key=self._opened(connection, sealed),
             default_model=connection.settings.default_model,
-            max_concurrent=connection.max_concurrent,
-            requests_per_minute=connection.requests_per_minute,
+            caps=_caps(connection),
+            prices=price_list(connection.settings.prices),
         )
 
     async def credential(self, workspace_id: WorkspaceId, name: str) -> Credential:
@@ -193,7 +277,7 @@ class ConnectionService:
         value = self._opened(connection, sealed)
         if not isinstance(connection.settings, HttpAuthSettings) or value is None:
             raise _wrong_kind(connection)
-        return _credential(connection.settings, value)
+        return _credential(connection.settings, value, _caps(connection))
 
     async def external_database(self, workspace_id: WorkspaceId, name: str) -> ExternalDatabase:
         """Return where the database of a POSTGRES connection is and how one signs in.
@@ -213,7 +297,27 @@ class ConnectionService:
             settings.username,
             self._opened(connection, sealed),
             settings.is_tls_verified,
+            _caps(connection),
         )
+
+    async def _told(self, actor: Principal, action: AuditAction, connection: Connection) -> None:
+        target = to_global(Prefix.CONNECTION, connection.id)
+        await self._audit.record(actor, connection.workspace_id, action, target, connection.name)
+
+    async def _changed_settings(self, before: Connection, change: ConnectionChange) -> tuple[ConnectionSettings, bool]:
+        """Return the settings after a change, and whether the stored credential stays."""
+        if change.settings is None:
+            return before.settings, True
+        if change.settings.kind is not before.settings.kind:
+            message = f"The connection is of kind {before.settings.kind.value}, and stays so; make another one."
+            raise InvalidInput(message, path=["input", "settings"])
+        known = {address for address, _ in addresses(before.settings)}
+        # Checked as if it had a credential, to know its addresses as they are stored.
+        told = check_settings(change.settings, change.credential or _ANY)
+        is_kept = change.credential is None and known.issuperset(address for address, _ in addresses(told))
+        settings = told if is_kept else check_settings(change.settings, change.credential)
+        await self._check_addresses(settings)
+        return settings, is_kept
 
     async def _check_addresses(self, settings: ConnectionSettings) -> None:
         for address, path in addresses(settings):
@@ -252,16 +356,20 @@ def _wrong_kind(connection: Connection) -> NodeFault:
     return NodeFault("CONNECTION_NOT_FOUND", f"The connection {connection.name!r} is of kind {kind}.")
 
 
-def _credential(settings: HttpAuthSettings, value: str) -> Credential:
+def _caps(connection: Connection) -> Caps:
+    return Caps(connection.id, connection.name, connection.max_concurrent, connection.requests_per_minute)
+
+
+def _credential(settings: HttpAuthSettings, value: str, caps: Caps) -> Credential:
     # In the words of the client that compares them, which writes international names in ASCII.
     origins = frozenset(origin_of(parse_url(origin)) for origin in settings.allowed_origins)
     match settings.scheme:
         case HttpAuthScheme.BASIC:
             pair = b64encode(f"{settings.username or ''}:{value}".encode()).decode()
-            return Credential({"Authorization": f"Basic {pair}"}, {}, origins)
+            return Credential({"Authorization": f"Basic {pair}"}, {}, origins, caps)
         case HttpAuthScheme.BEARER:
-            return Credential({"Authorization": f"Bearer {value}"}, {}, origins)
+            return Credential({"Authorization": f"Bearer {value}"}, {}, origins, caps)
         case HttpAuthScheme.HEADER:
-            return Credential({settings.parameter or "": value}, {}, origins)
+            return Credential({settings.parameter or "": value}, {}, origins, caps)
         case HttpAuthScheme.QUERY:
-            return Credential({}, {settings.parameter or "": value}, origins)
+            return Credential({}, {settings.parameter or "": value}, origins, caps)

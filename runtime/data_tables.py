@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING
 
 from uuid_utils.compat import uuid7
 
-from domain.data_rows import check_condition, check_order
-from domain.data_tables import DataTable, check_columns, check_table_name, is_table_name
+from domain.audit import AuditAction
+from domain.data_rows import check_order, choose_rows
+from domain.data_tables import ALL_ROWS, DataTable, check_columns, check_table_name, is_table_name
 from domain.errors import NodeFault, NotFound
 from domain.identity import Permission
-from domain.ids import DataTableId
+from domain.ids import DataTableId, Prefix, to_global
+from runtime.audit import NO_AUDIT
 from runtime.identity import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from domain.data_tables import DataColumn, DataRow
+    from domain.data_tables import ChosenRows, DataColumn, DataRow
     from domain.filters import Condition
     from domain.identity import Principal
     from domain.ids import DataRowId, WorkspaceId
+    from domain.ports.audit import AuditTrail
     from domain.ports.data_tables import DataTables
     from domain.ports.paging import Page, PageRequest
 
@@ -38,7 +41,10 @@ class RowQuery:
 class DataTableService:
     """Typed tables in the built-in database."""
 
-    def __init__(self, tables: DataTables, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self, tables: DataTables, *, clock: Callable[[], datetime] = utc_now, audit: AuditTrail = NO_AUDIT
+    ) -> None:
+        self._audit = audit
         self._tables = tables
         self._clock = clock
 
@@ -74,16 +80,19 @@ class DataTableService:
         Raises:
             NotFound: no such table.
             Forbidden: the caller may see it only.
+            InUse: published nodes use it.
         """
         table = await self.find(actor, table_id)
         if table is None:
             raise NotFound(path=["input", "id"])
         actor.demand(table.workspace_id, Permission.WRITE)
         await self._tables.remove(table)
+        target = to_global(Prefix.DATA_TABLE, table.id)
+        await self._audit.record(actor, table.workspace_id, AuditAction.DATA_TABLE_DELETED, target, table.name)
 
     async def find(self, actor: Principal, table_id: DataTableId) -> DataTable | None:
         """Find a table that the caller may see."""
-        return next(iter(await self._tables.list_by_id(actor.within(), [table_id])), None)
+        return (await self.list_by_id(actor, [table_id])).get(table_id)
 
     async def find_by_name(self, actor: Principal, workspace_id: WorkspaceId, name: str) -> DataTable | None:
         """Find a table by the name that nodes use.
@@ -94,55 +103,58 @@ class DataTableService:
         workspace = actor.workspace(workspace_id)
         return await self._tables.find_by_name(workspace, name) if is_table_name(name) else None
 
-    async def page(self, actor: Principal, workspace_id: WorkspaceId, page: PageRequest) -> Page[DataTable]:
-        """Read a page of a workspace's tables by name.
+    async def list_by_id(self, actor: Principal, table_ids: Sequence[DataTableId]) -> Mapping[DataTableId, DataTable]:
+        """Return those of the tables that the caller may see."""
+        return {table.id: table for table in await self._tables.list_by_id(actor.within(), table_ids)}
+
+    async def page_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], page: PageRequest
+    ) -> Mapping[WorkspaceId, Page[DataTable]]:
+        """Read the same page of the tables of each of the workspaces, which the caller was shown, by name.
 
         Raises:
-            NotFound: no such workspace.
             CursorInvalid: a cursor of another list.
         """
-        return await self._tables.page(actor.workspace(workspace_id), page)
+        return await self._tables.page_by_workspace(workspace_ids, page)
 
-    async def count(self, actor: Principal, workspace_id: WorkspaceId) -> int:
-        """Count the tables of a workspace.
-
-        Raises:
-            NotFound: no such workspace.
-        """
-        return await self._tables.count(actor.workspace(workspace_id))
+    async def count_by_workspace(self, workspace_ids: Sequence[WorkspaceId]) -> Mapping[WorkspaceId, int]:
+        """Count what `page_by_workspace` lists."""
+        return await self._tables.count_by_workspace(workspace_ids)
 
     async def columns(self, workspace_id: WorkspaceId) -> Mapping[str, frozenset[str]]:
         """Return the names of the columns of each table of a workspace, by its name."""
         return await self._tables.columns(workspace_id)
 
-    async def page_rows(self, table: DataTable, query: RowQuery, request: PageRequest) -> Page[DataRow]:
-        """Read a page of rows of a table that the caller may see, newest first without an order.
+    def chosen_rows(self, table: DataTable, query: RowQuery) -> ChosenRows:
+        """Return which rows of a table are asked for.
 
         Raises:
             InvalidInput: filter or order name no column, or compare one with what it cannot hold.
-            CursorInvalid: a cursor of another list.
         """
         order = None
         if query.order_by is not None:
             order = check_order(table, query.order_by, ["orderBy", "column"], is_descending=query.is_descending)
-        return await self._tables.page_rows(table, _checked(table, query), order, request)
+        return choose_rows(table, query.condition, order)
 
-    async def count_rows(self, table: DataTable, query: RowQuery) -> int:
-        """Count the rows of a table that a filter lets through.
+    async def page_rows(
+        self, table_ids: Sequence[DataTableId], chosen: ChosenRows, request: PageRequest
+    ) -> Mapping[DataTableId, Page[DataRow]]:
+        """Read the same page of the rows of each of the tables, which the caller was shown.
 
         Raises:
-            InvalidInput: as with `page_rows`.
+            CursorInvalid: a cursor of another list.
         """
-        return await self._tables.count_rows(table, _checked(table, query))
+        return await self._tables.page_rows(table_ids, chosen, request)
 
-    async def count_all_rows(self, table_ids: Sequence[DataTableId]) -> Mapping[DataTableId, int]:
-        """Count the rows of tables that the caller may see."""
-        counted = await self._tables.count_all_rows(table_ids)
-        return {table_id: counted.get(table_id, 0) for table_id in table_ids}
+    async def count_rows(
+        self, table_ids: Sequence[DataTableId], chosen: ChosenRows = ALL_ROWS
+    ) -> Mapping[DataTableId, int]:
+        """Count what `page_rows` lists."""
+        return await self._tables.count_rows(table_ids, chosen)
 
-    async def find_row(self, actor: Principal, row_id: DataRowId) -> DataRow | None:
-        """Find a row that the caller may see."""
-        return next(iter(await self._tables.list_rows(actor.within(), [row_id])), None)
+    async def list_rows(self, actor: Principal, row_ids: Sequence[DataRowId]) -> Mapping[DataRowId, DataRow]:
+        """Return those of the rows that the caller may see."""
+        return {row.id: row for row in await self._tables.list_rows(actor.within(), row_ids)}
 
     async def get_for_node(self, workspace_id: WorkspaceId, name: str) -> DataTable:
         """Return the table that a node names.
@@ -154,7 +166,3 @@ class DataTableService:
         if table is None:
             raise NodeFault("TABLE_NOT_FOUND", f"There is no table with the name {name[:80]!r}.")
         return table
-
-
-def _checked(table: DataTable, query: RowQuery) -> Condition | None:
-    return None if query.condition is None else check_condition(table, query.condition, ["filter"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.collections import MAX_DOCUMENTS, MAX_EXTERNAL_ID
-from domain.errors import LimitExceeded
+from domain.errors import InvalidInput, LimitExceeded
+from domain.filters import chooses
 from domain.texts import storable
 from runtime.collections import faults_told
 
@@ -63,28 +64,39 @@ class DocumentService:
             NotFound: no such collection.
             Forbidden: the caller may see it only.
             LimitExceeded: more than 1,000 ids or keys.
+            InvalidInput: a filter, or a part of it, that compares nothing.
         """
         collection = await self._collections.get_to_write(actor, collection_id, _COLLECTION)
         for name, given in (("documentIds", document_ids), ("externalIds", external_ids)):
             if len(given) > MAX_DOCUMENTS:
                 message = f"At most {MAX_DOCUMENTS:,} at once, not {len(given):,}."
                 raise LimitExceeded(message, limit=MAX_DOCUMENTS, actual=len(given), path=["input", name])
+        if condition is not None and not chooses(condition):
+            message = (
+                "The filter, or a part of it, compares nothing and would choose every document: name a `path` with an "
+                "operator. To empty a collection, delete and make it again."
+            )
+            raise InvalidInput(message, path=["input", "filter"])
         count = await self._documents.remove_documents(collection, document_ids, external_ids, condition)
         return await self._collections.get(actor, collection_id, _COLLECTION), count
 
     # What follows is asked of collections and documents that the caller has been shown.
 
-    async def page(self, collection: Collection, condition: Condition | None, page: PageRequest) -> Page[Document]:
-        """Read a page of a collection's documents, newest first.
+    async def page(
+        self, collection_ids: Sequence[CollectionId], condition: Condition | None, page: PageRequest
+    ) -> Mapping[CollectionId, Page[Document]]:
+        """Read the same page of the documents of each of the collections, newest first.
 
         Raises:
             CursorInvalid: a cursor of another list.
         """
-        return await self._documents.page_documents(collection.id, condition, page)
+        return await self._documents.page_documents(collection_ids, condition, page)
 
-    async def count(self, collection: Collection, condition: Condition | None) -> int:
-        """Count the documents of a collection."""
-        return await self._documents.count_documents(collection.id, condition)
+    async def count(
+        self, collection_ids: Sequence[CollectionId], condition: Condition | None
+    ) -> Mapping[CollectionId, int]:
+        """Count what `page` lists."""
+        return await self._documents.count_documents(collection_ids, condition)
 
     async def find_by_key(self, collection: Collection, external_id: str) -> Document | None:
         """Find a document of a collection by its own key."""

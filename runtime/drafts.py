@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from domain.calls import UNKNOWN_VERSION, UNPUBLISHED_WORKFLOW
+from domain.problems import UNKNOWN_KIND
+from domain.uses import UNKNOWN_CODES
 from domain.validation import WorkspaceNames, check
 
 if TYPE_CHECKING:
@@ -11,13 +14,14 @@ if TYPE_CHECKING:
 
     from domain.ids import GraphId, WorkflowId, WorkspaceId
     from domain.kinds import NodeKind
+    from domain.layout import Layout
     from domain.ports.repositories import Workflows
     from domain.problems import Problem
     from domain.workflow import Definition, Workflow
 
 # What a problem of these codes says may be over without the workflow having changed.
-_ABOUT_NAMES: Final = frozenset(
-    {"UNKNOWN_CONNECTION", "UNKNOWN_SECRET", "UNKNOWN_DATA_TABLE", "UNKNOWN_COLUMN", "UNKNOWN_COLLECTION"}
+_PASSING: Final = frozenset(
+    {*UNKNOWN_CODES.values(), "UNKNOWN_COLUMN", UNKNOWN_KIND, UNPUBLISHED_WORKFLOW, UNKNOWN_VERSION}
 )
 
 
@@ -38,7 +42,7 @@ class HasColumns(Protocol):
 
 
 class Drafts:
-    """Workflows as they are now: what was wrong for want of a name is looked at again when one is read."""
+    """Workflows as they are now: what was wrong for want of a name, or is for want of a kind, is told when one is read."""
 
     def __init__(
         self,
@@ -70,29 +74,56 @@ class Drafts:
         workflow = await self._workflows.find_by_slug(workspace_id, slug)
         return None if workflow is None else await self._refreshed(workflow)
 
+    async def layouts(self, workflow_ids: Sequence[WorkflowId]) -> Mapping[WorkflowId, Layout]:
+        """Read where the nodes of workflows are now; those that are gone are left out."""
+        return await self._workflows.layouts(workflow_ids)
+
     async def definition(self, graph_id: GraphId) -> Definition:
-        """Read a definition that a run or a workflow pins.
+        """Read a definition that a run or a workflow pins, without layout.
 
         Raises:
             NotFound: there is none with this id.
         """
         return await self._workflows.definition(graph_id)
 
-    async def check(self, workspace_id: WorkspaceId, definition: Definition) -> list[Problem]:
-        """Return what is wrong with a definition in a workspace, worst first."""
+    async def definitions(self, graph_ids: Sequence[GraphId]) -> Mapping[GraphId, Definition]:
+        """Read definitions that runs, versions or workflows pin.
+
+        Raises:
+            NotFound: there is none with one of the ids.
+        """
+        return await self._workflows.definitions(graph_ids)
+
+    async def check(
+        self, workspace_id: WorkspaceId, definition: Definition, itself: str | None = None
+    ) -> list[Problem]:
+        """Return what is wrong with a definition in a workspace, worst first; `itself` is its slug, where it has one."""
         names = WorkspaceNames(
             connections=await self._connections.names(workspace_id),
             secrets=await self._secrets.names(workspace_id),
             data_tables=await self._data_tables.columns(workspace_id),
             collections=await self._collections.names(workspace_id),
+            workflows=await self._workflows.names(workspace_id),
+            itself=itself,
         )
         return check(definition, self._kinds, names)
 
+    def strangers(self, before: Definition, after: Definition) -> frozenset[str]:
+        """Return the keys of nodes whose kind is not installed, and that were there before as they are now."""
+        gone = {node.key: node.config for node in before.graph.nodes if node.kind not in self._kinds}
+        return frozenset(node.key for node in after.graph.nodes if gone.get(node.key) == node.config)
+
     async def _refreshed(self, workflow: Workflow) -> Workflow:
-        if not any(problem.code in _ABOUT_NAMES for problem in workflow.problems):
+        if not self._may_have_changed(workflow):
             return workflow
-        problems = tuple(await self.check(workflow.workspace_id, workflow.definition))
+        problems = tuple(await self.check(workflow.workspace_id, workflow.definition, workflow.slug))
         if problems == workflow.problems:
             return workflow
         await self._workflows.save_problems(workflow, problems)
         return workflow.with_problems(problems)
+
+    def _may_have_changed(self, workflow: Workflow) -> bool:
+        """Whether names or plug-ins may have come or gone since the problems were found."""
+        if workflow.problems and any(problem.code in _PASSING for problem in workflow.problems):
+            return True
+        return any(node.kind not in self._kinds for node in workflow.definition.graph.nodes)

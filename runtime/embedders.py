@@ -11,7 +11,7 @@ from runtime.clients.embeddings import OpenaiEmbedder
 if TYPE_CHECKING:
     from domain.ids import WorkspaceId
     from domain.ports.collections import Embedder
-    from domain.ports.outbound import HttpClient
+    from runtime.clients.limited import LimitedHttp
     from runtime.clients.local_embeddings import LocalEmbedder
     from runtime.connections import ConnectionService
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Embedders:
     """Finds embedders, with the credentials of connections as they are now."""
 
-    def __init__(self, local: LocalEmbedder, connections: ConnectionService, http: HttpClient) -> None:
+    def __init__(self, local: LocalEmbedder, connections: ConnectionService, http: LimitedHttp) -> None:
         self._local = local
         self._connections = connections
         self._http = http
@@ -30,12 +30,14 @@ class Embedders:
         Raises:
             NodeFault: `CONNECTION_NOT_FOUND`, `NO_MODEL`, or `MODEL_REFUSED` for a model that the server does not have.
         """
+        if model is not None and not model.strip():
+            raise NodeFault("NO_MODEL", "`model` is empty: name a model, or leave it out for the default.")
         if connection is None:
-            spec = EmbedderSpec(None, model or self._local.name)
+            spec = EmbedderSpec(None, self._local.name if model is None else model)
             await self.find(workspace_id, spec)
             return spec
         settings = await self._connections.chat_settings(workspace_id, connection)
-        named = model or settings.default_model
+        named = settings.default_model if model is None else model
         if named is None:
             raise NodeFault("NO_MODEL", f"The connection {connection!r} has no default model: name one in `model`.")
         return EmbedderSpec(connection, named)
@@ -56,4 +58,4 @@ class Embedders:
                 raise NodeFault("MODEL_REFUSED", message)
             return self._local
         settings = await self._connections.chat_settings(workspace_id, spec.connection)
-        return OpenaiEmbedder(settings.base_url, settings.api_key, spec.model, self._http)
+        return OpenaiEmbedder(settings.base_url, settings.api_key, spec.model, self._http.under(settings.caps))

@@ -38,6 +38,11 @@ class Vault:
         self._ciphers = {_key_id(key): AESGCM(_derived(key)) for key in raw}
         self._sealing = _key_id(raw[0])
 
+    @property
+    def head(self) -> bytes:
+        """What every value begins with that is sealed from now on; values with another head are older."""
+        return _VERSION + self._sealing
+
     def seal(self, value: str, *, workspace_id: UUID, object_id: UUID) -> bytes:
         """Return the value encrypted; it opens for this workspace and this object only."""
         nonce = secrets.token_bytes(_NONCE_BYTES)

@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.errors import AnabranchError
+from domain.run import RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
+    from domain.ports.runs import RunReader
     from runtime.local import LocalEngine
 
 
 class Health:
-    """What `/readyz` tells."""
+    """What `/readyz` and `/metrics` ask the database."""
 
-    def __init__(self, check_database: Callable[[], Awaitable[None]], engine: LocalEngine) -> None:
+    def __init__(self, check_database: Callable[[], Awaitable[None]], engine: LocalEngine, reader: RunReader) -> None:
         self._check_database = check_database
         self._engine = engine
+        self._reader = reader
 
     async def reasons(self) -> list[str]:
         """Return why the process is not ready; empty when it is."""
@@ -30,3 +33,11 @@ class Health:
         if not self._engine.is_open:
             reasons.append("The engine does not execute runs.")
         return reasons
+
+    async def unfinished(self) -> Mapping[RunStatus, int] | None:
+        """Return how many runs of all processes have not ended, by status; None while the database does not answer."""
+        try:
+            counts = await self._reader.unfinished_counts()
+        except AnabranchError:
+            return None
+        return {status: counts.get(status, 0) for status in RunStatus if not status.is_finished}

@@ -6,21 +6,34 @@ import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
 from uuid_utils.compat import uuid7
 
-from domain.errors import Forbidden, InvalidCredentials, InvalidInput, InvalidToken, RateLimited, Unauthenticated
+from domain.audit import AuditAction
+from domain.errors import (
+    Conflict,
+    Forbidden,
+    InvalidCredentials,
+    InvalidInput,
+    InvalidToken,
+    NotFound,
+    RateLimited,
+    Unauthenticated,
+)
 from domain.identity import Principal, User, Workspace, check_password, fold_email, normalise_email
-from domain.ids import SessionId, UserId, WorkspaceId
+from domain.ids import Prefix, SessionId, UserId, WorkspaceId, to_global
+from domain.networks import network_of
 from domain.ports.repositories import Account, NewSession
 from domain.texts import check_line
+from runtime.audit import NO_AUDIT
+from runtime.rates import NetworkTries
 from runtime.tokens import hash_opaque, make_opaque
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from domain.ports.audit import AuditTrail
     from domain.ports.paging import Page, PageRequest
     from domain.ports.repositories import Identities
     from runtime.passwords import Passwords
@@ -60,13 +73,16 @@ class IdentityService:
         setup_token: str,
         is_sign_up_open: bool,
         clock: Callable[[], datetime] = utc_now,
+        audit: AuditTrail = NO_AUDIT,
     ) -> None:
+        self._audit = audit
         self._identities = identities
         self._tokens = tokens
         self._passwords = passwords
         self._setup_token = setup_token
         self._is_sign_up_open = is_sign_up_open
         self._clock = clock
+        self._networks = NetworkTries(clock)
 
     @property
     def is_sign_up_open(self) -> bool:
@@ -84,27 +100,35 @@ class IdentityService:
     async def sign_up(
         self, email: str, password: str, name: str | None, invite_token: str | None, *, address: str
     ) -> SignedIn:
-        """Make an account with a workspace of its own, and sign in.
+        """Make an account, and sign in: with a workspace of its own, or by an invitation in the workspace of that.
 
         Raises:
             InvalidInput: address, password or name are not acceptable.
             AlreadyExists: there is an account with this address.
-            InvalidToken: the token is not that of the set-up link, or the server has an account already.
+            InvalidToken: the token is neither the set-up link's of a server without accounts, nor an open invitation's
+                for this address.
             Forbidden: sign-up is closed and no token was given.
             RateLimited: too many tries.
         """
         account_email = normalise_email(email)
         check_password(password, ["input", "password"])
         shown = check_line(name or account_email.partition("@")[0][:_MAX_NAME], ["input", "name"], limit=_MAX_NAME)
-        is_first_only = await self._admit(invite_token)
-        await self._count_try(account_email, address)
         now = self._clock()
+        invitation, is_first_only = await self._admit(invite_token, account_email, now)
+        await self._count_try(account_email, address)
         user = User(UserId(uuid7()), account_email, shown, now)
-        workspace = Workspace(WorkspaceId(uuid7()), f"{shown}'s workspace", now)
+        place = invitation or Workspace(WorkspaceId(uuid7()), f"{shown}'s workspace", now)
         account = Account(user, await self._passwords.hash(password))
         session, refresh_token = self._new_session(now)
-        await self._identities.add_account(account, workspace, session, is_first_only=is_first_only)
-        return await self._signed_in(user.id, session.id, refresh_token)
+        await self._identities.add_account(account, place, session, is_first_only=is_first_only)
+        self._networks.give_back(network_of(address))
+        signed_in = await self._signed_in(user.id, session.id, refresh_token)
+        if invitation is not None:
+            target = to_global(Prefix.USER, user.id)
+            for joined in signed_in.principal.roles:
+                await self._audit.record(signed_in.principal, joined, AuditAction.MEMBER_JOINED, target, user.email)
+        await self._audit.record_everywhere(signed_in.principal, AuditAction.SIGNED_IN, address)
+        return signed_in
 
     async def sign_in(self, email: str, password: str, *, address: str) -> SignedIn:
         """Begin a session.
@@ -117,14 +141,18 @@ class IdentityService:
         account = await self._find_account(email)
         is_right = await self._passwords.verify(account.password_hash if account else None, password)
         if account is None or not is_right:
+            if account is not None:
+                self._audit.sign_in_failed(account.user.id, address)
             raise InvalidCredentials
-        await self._identities.forget_attempts(*_counted_as(email, address))
+        await self._forget_tries(email, address)
         account = await self._rehashed(account, password)
         now = self._clock()
         session, refresh_token = self._new_session(now)
         if not await self._identities.add_session(account, session, now):
             raise InvalidCredentials
-        return await self._signed_in(account.user.id, session.id, refresh_token)
+        signed_in = await self._signed_in(account.user.id, session.id, refresh_token)
+        await self._audit.record_everywhere(signed_in.principal, AuditAction.SIGNED_IN, address)
+        return signed_in
 
     async def refresh(self, refresh_token: str) -> SignedIn:
         """Trade a refresh token for new tokens; one that comes twice ends its session.
@@ -144,7 +172,9 @@ class IdentityService:
     async def sign_out(self, actor: Principal, *, is_everywhere: bool) -> int:
         """End the caller's session or all of them; return how many ended."""
         only = None if is_everywhere else actor.session_id
-        return await self._identities.end_sessions(actor.user.id, only, self._clock())
+        ended = await self._identities.end_sessions(actor.user.id, only, self._clock())
+        await self._audit.record_everywhere(actor, AuditAction.SIGNED_OUT)
+        return ended
 
     async def change_password(self, actor: Principal, current: str, new: str) -> User:
         """Change the caller's password and end all other sessions.
@@ -166,7 +196,26 @@ class IdentityService:
         )
         if not is_saved:
             raise wrong
-        await self._identities.forget_attempts(*_counted_as(str(actor.user.id), str(actor.session_id)))
+        await self._forget_tries(str(actor.user.id), str(actor.session_id))
+        await self._audit.record_everywhere(actor, AuditAction.PASSWORD_CHANGED)
+        return account.user
+
+    async def reset_password(self, email: str, new: str) -> User:
+        """Give an account a new password, and end all its sessions; for whoever may reach the database.
+
+        Raises:
+            InvalidInput: the new password is not acceptable.
+            NotFound: there is no account with this address.
+            Conflict: the password was changed at the same time.
+        """
+        check_password(new, ["input", "password"])
+        account = await self._find_account(email)
+        if account is None:
+            raise NotFound("There is no account with this address.")
+        hashed, now = await self._passwords.hash(new), self._clock()
+        if not await self._identities.save_password(account.user.id, account.password_hash, hashed, keep=None, now=now):
+            raise Conflict("The password was changed at the same time; try again.")
+        await self._audit.record_of(account.user.id, AuditAction.PASSWORD_CHANGED)
         return account.user
 
     async def authenticate(self, access_token: str) -> Principal:
@@ -207,26 +256,46 @@ class IdentityService:
         """
         return await self._identities.page_workspaces(actor.within(), page)
 
-    async def _admit(self, invite_token: str | None) -> bool:
-        """Decide on a sign-up; return whether it must be the first one."""
+    async def _admit(self, invite_token: str | None, email: str, now: datetime) -> tuple[bytes | None, bool]:
+        """Decide on a sign-up; return the hash of the invitation's token, and whether it must be the first sign-up."""
+        path = ["input", "inviteToken"]
         if invite_token is not None:
             given = invite_token.encode("utf-8", "surrogatepass")
-            is_setup = hmac.compare_digest(given, self._setup_token.encode())
-            if not is_setup or not await self.is_setup_needed():
-                raise InvalidToken(path=["input", "inviteToken"])
-            return not self._is_sign_up_open
+            if not hmac.compare_digest(given, self._setup_token.encode()):
+                return await self._invited(invite_token, email, now), False
+            if not await self.is_setup_needed():
+                raise InvalidToken(path=path)
+            return None, not self._is_sign_up_open
         if self._is_sign_up_open:
-            return False
+            return None, False
         if await self.is_setup_needed():
-            raise InvalidToken(
-                "The first account needs the set-up link that the server printed.", path=["input", "inviteToken"]
-            )
+            raise InvalidToken("The first account needs the set-up link that the server printed.", path=path)
         raise Forbidden("Sign-up is closed on this server.")
 
+    async def _invited(self, token: str, email: str, now: datetime) -> bytes:
+        """Refuse a wrong token before a password is hashed for it; who comes first is decided when it is used up."""
+        token_hash = hash_opaque(token)
+        try:
+            address = await self._identities.invited_address(token_hash, now)
+        except InvalidToken as fault:
+            fault.path = ["input", "inviteToken"]
+            raise
+        if address != email:
+            raise InvalidInput("The invitation is for another e-mail address.", path=["input", "email"])
+        return token_hash
+
     async def _count_try(self, account: str, address: str) -> None:
+        """Count a try, first in memory: a flood over many accounts costs neither a transaction nor a hash each."""
+        wait_s = self._networks.take(network_of(address))
+        if wait_s is not None:
+            raise RateLimited("Too many attempts from your network; wait before the next.", retry_after_s=wait_s)
         counted_as = _counted_as(account, address)
         if not await self._identities.count_attempt(*counted_as, self._clock(), _WINDOW_S, _TRIES):
             raise RateLimited
+
+    async def _forget_tries(self, account: str, address: str) -> None:
+        self._networks.give_back(network_of(address))
+        await self._identities.forget_attempts(*_counted_as(account, address))
 
     async def _find_account(self, email: str) -> Account | None:
         try:
@@ -258,16 +327,4 @@ class IdentityService:
 def _counted_as(account: str, address: str) -> tuple[str, str]:
     """What a try is counted under: no text that somebody typed into the wrong field, and one network for one home."""
     folded = fold_email(account).encode("utf-8", "surrogatepass")
-    return sha256(folded).hexdigest(), _network(address)
-
-
-def _network(address: str) -> str:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return sha256(address.encode("utf-8", "surrogatepass")).hexdigest()
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(IPv6Network((parsed, 64), strict=False))
+    return sha256(folded).hexdigest(), network_of(address)

@@ -66,7 +66,9 @@ class Ingestion:
                 if attempt == _ATTEMPTS:
                     raise
             else:
-                return Written(saved, sum(map(len, chunks)))
+                # The same key twice in one call is one document, the last one's.
+                by_id = {document.id: len(cut) for document, cut in zip(saved, chunks, strict=True)}
+                return Written(saved, sum(by_id.values()))
             current = await self._read_again(collection)
             if (current.embedder, current.chunking) != (collection.embedder, collection.chunking):
                 made.clear()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from runtime.settings import Settings
+
 KEY_BYTES = 32
 
 
@@ -43,6 +45,16 @@ def open_keys(given: Sequence[SecretStr], path: Path, *, is_made: bool = True) -
     if not keys:
         raise SetupFault(f"There is no key in {path}.")
     return keys
+
+
+def open_encryption_keys(settings: Settings) -> tuple[str, ...]:
+    """Return the keys of secrets at rest; only beside an embedded database one is made.
+
+    Raises:
+        SetupFault: there is none, or others may read it.
+    """
+    is_embedded = settings.database_url is None
+    return open_keys(settings.encryption_keys, settings.data_dir / "encryption.key", is_made=is_embedded)
 
 
 def _make(path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from domain.errors import AnabranchError, DatabaseUnavailable, NotFound
+from domain.errors import AnabranchError, DatabaseUnavailable, Fenced, KeyTaken, NotFound
 from domain.events import RunFailed
+from domain.ports.companions import outside_schedule
 from domain.ports.runs import FIRST_EPOCH, ClaimedRun, Group
 from domain.run import Failure
+from runtime.abandoned import Abandoned
 from runtime.compiled import CompiledRun, compile_run
 from runtime.local_run import LocalRun
 from runtime.tasks import task_group
@@ -25,14 +27,15 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from domain.events import LoggedEvent
-    from domain.ids import ExecutorId, GraphId
-    from domain.ports.runs import NewRun, RunCommand, RunLog, RunQueue
+    from domain.ids import ExecutorId, GraphId, WorkspaceId
+    from domain.ports.new_runs import NewRun
+    from domain.ports.runs import RunCommand, RunLog, RunQueue
     from domain.workflow import Definition
     from runtime.attempt import NodeServices
     from runtime.registry import Registry
 
 _MAX_COMPILED: Final = 500
-_MAX_COMMANDED: Final = 100
+_MAX_CANCELED: Final = 100
 _LATEST_ORPHAN_S: Final = 120.0
 """How long orphans are looked for: a statement without an answer may commit, and a lock may hide a run, that much later."""
 _RESTART_GRACE_S: Final = 5.0
@@ -46,10 +49,12 @@ class EngineLimits:
     """How an engine works; times in seconds."""
 
     max_concurrent_runs: int = 1_000
+    """Of 0 it begins none: it inserts runs for others, and only ends those that are cancelled before anybody has them."""
     poll_s: float = 0.2
     takeover_probe_s: float = 1.0
     max_recoveries: int = 10
     cancel_grace_s: float = 5.0
+    linger_s: float = 2.0
 
 
 class LocalEngine:
@@ -70,17 +75,26 @@ class LocalEngine:
         self.services = services
         self.max_recoveries = limits.max_recoveries
         self.cancel_grace_s = limits.cancel_grace_s
+        self.linger_s = limits.linger_s
         self._queue = queue
         self._registry = registry
         self._definition_of = definition_of
         self._limits = limits
         self._runs: dict[UUID, LocalRun] = {}
+        self._busy: Counter[WorkspaceId] = Counter()
+        """How many of them each workspace has."""
+        self._has_line = False
+        """Whether runs may be queued that have a better right to room than one that is started now."""
         self._compiled: OrderedDict[UUID, CompiledRun] = OrderedDict()
-        self._tasks: asyncio.TaskGroup | None = None
+        self._nodes: set[asyncio.Task[None]] = set()
+        """Not in a group: that would wait for a node which ignores its cancellation, and the process could not end."""
         self._look = asyncio.Event()
         self._suspects: dict[ExecutorId, float] = {}
+        self._expired: set[UUID] = set()
+        """Questions that ran out and are not closed yet."""
         self._is_open = False
         self._orphans_until = float("-inf")
+        self._abandoned = Abandoned(limits.max_recoveries)
         self._is_settled = asyncio.Event()
         """Cleared while orphans are looked for: a run that begins here in that moment would be taken for one."""
         self._is_settled.set()
@@ -108,7 +122,6 @@ class LocalEngine:
     async def open(self) -> AsyncGenerator[LocalEngine]:
         """Execute runs until the block ends; then hand them over: their state is in the log."""
         async with task_group() as tasks:
-            self._tasks = tasks
             self._is_open = True
             sweeper = tasks.create_task(self._sweep(), name="engine sweep")
             try:
@@ -118,6 +131,15 @@ class LocalEngine:
                 sweeper.cancel()
                 for run in list(self._runs.values()):
                     run.drop()
+                await self._abandon_nodes()
+
+    async def _abandon_nodes(self) -> None:
+        """Wait for the nodes that are being stopped, as long as they have; the runs of others are taken over."""
+        if not self._nodes:
+            return
+        _, ignoring = await asyncio.wait(self._nodes, timeout=self.cancel_grace_s)
+        for task in ignoring:
+            _log.error("node.ignores_cancellation", task=task.get_name())
 
     # ── called by others ──
 
@@ -126,25 +148,29 @@ class LocalEngine:
 
         Raises:
             NotFound: the workflow is gone, or a kind is not installed.
+            KeyTaken: its idempotency key stands for another run.
             DatabaseUnavailable: it may have been stored all the same; then it is taken up later.
         """
         compiled = await self._compile(new.graph_id)
         await self._is_settled.wait()
-        if not self.has_room:  # full or closed by now
+        if new.turns is not None or self._has_line or not self.has_room:  # full or closed by now
+            self._has_line = self._has_line or new.turns is None
             await self._queue.add(new)
+            if self._limits.max_concurrent_runs == 0:
+                await self._queue.announce()  # the others need not wait for their next look
             self.look()
             return
         claimed = ClaimedRun(new.id, new.workspace_id, new.graph_id, FIRST_EPOCH, 1, new.created_at, new.input)
-        run = self._runs[new.id] = LocalRun(claimed, compiled, self)
+        run = self._hold(claimed, compiled)
         first = run.open()
         try:
             await self._queue.add(new, self.executor, first)
         except BaseException as error:
             run.drop()
-            if not isinstance(error, NotFound):
+            if not isinstance(error, (NotFound, KeyTaken)):
                 self._expect_orphans()
             raise
-        first.on_stored(first, 1)
+        self.log.stored(first, 1)
         await asyncio.sleep(0)  # the log sends what follows before the caller goes on
 
     def look(self) -> None:
@@ -166,24 +192,54 @@ class LocalEngine:
 
     def spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         """Run a node's work as a task of the engine."""
-        if self._tasks is None:
+        if not self._is_open:
             work.close()
             raise RuntimeError("the engine is not open")
-        return self._tasks.create_task(work, name=name)
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._nodes.add(task)
+        task.add_done_callback(self._node_ended)
+        return task
+
+    def _node_ended(self, task: asyncio.Task[None]) -> None:
+        self._nodes.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("engine.node_task_failed", task=task.get_name(), exc_info=error)
+
+    def expire(self, approval_id: UUID) -> None:
+        """Close a question that ran out, unless it is answered by then; its run gets a command for it."""
+        self._expired.add(approval_id)
+        self._look.set()
+
+    def abandon(self, run_id: UUID) -> None:
+        """Take a run up again after a while of which even the end was refused."""
+        self._abandoned.add(run_id, time.monotonic())
 
     def left(self, run_id: UUID, run: object) -> None:
         """Forget a run, unless another lease of it has taken its place."""
         if self._runs.get(run_id) is run:
             if len(self._runs) >= self._limits.max_concurrent_runs:
                 self._look.set()  # others may be waiting for this room
-            del self._runs[run_id]
+            workspace_id = self._runs.pop(run_id).workspace_id
+            self._busy[workspace_id] -= 1
+            if not self._busy[workspace_id]:
+                del self._busy[workspace_id]
 
     # ── its own life ──
 
-    async def _enter(self, claimed: ClaimedRun, commands: Sequence[RunCommand], *, is_new: bool) -> None:
+    def _hold(self, claimed: ClaimedRun, compiled: CompiledRun) -> LocalRun:
+        """Keep a run in memory; there is none of this id."""
+        run = self._runs[claimed.id] = LocalRun(claimed, compiled, self)
+        self._busy[claimed.workspace_id] += 1
+        return run
+
+    async def _enter(self, claimed: ClaimedRun, commands: Sequence[RunCommand]) -> None:
         try:
             compiled = await self._compile(claimed.graph_id)
-            log: Sequence[LoggedEvent] = [] if is_new else await self._queue.log_of(claimed.id)
+            # The log of a rerun begins with what it reuses; that of any other new run has nothing to tell.
+            is_empty = claimed.last_seq == 1
+            log: Sequence[LoggedEvent] = (
+                [] if is_empty else await self._queue.log_of(claimed.id, compiled.kept | compiled.lists)
+            )
         except DatabaseUnavailable:
             # Claimed but not begun: the sweep takes the run up again when the database answers.
             _log.warning("engine.run_deferred", run=str(claimed.id))
@@ -203,7 +259,7 @@ class LocalEngine:
             if present.epoch >= claimed.epoch:
                 return
             present.drop()
-        run = self._runs[claimed.id] = LocalRun(claimed, compiled, self)
+        run = self._hold(claimed, compiled)
         if len(log) > 1:
             run.recover(log, commands)
         else:
@@ -214,10 +270,16 @@ class LocalEngine:
         _log.error("engine.run_unusable", run=str(claimed.id), reason=reason)
         failed = RunFailed(Failure("UNUSABLE_GRAPH", reason))
 
-        def ignore(_group: Group, _answer: object) -> None:
+        def ignore(_group: Group, _base: int) -> None:
             """Nobody waits for this end."""
 
-        self.log.append(Group(claimed.id, claimed.epoch, datetime.now(UTC), [failed], ignore, ignore))
+        def refused(_group: Group, error: AnabranchError) -> None:
+            if not isinstance(error, Fenced):
+                self.abandon(claimed.id)
+
+        group = Group(claimed.id, claimed.epoch, datetime.now(UTC), [failed], ignore, refused)
+        group.companions = outside_schedule(claimed.farewell)
+        self.log.append(group)
 
     async def _compile(self, graph_id: GraphId) -> CompiledRun:
         compiled = self._compiled.get(graph_id)
@@ -236,12 +298,17 @@ class LocalEngine:
         while True:
             self._look.clear()
             try:
+                if self._expired:
+                    await self._close_questions()
                 if self._runs:
                     await self._obey()
+                if self._abandoned.is_due(time.monotonic()):
+                    self._expect_orphans()
                 if time.monotonic() < self._orphans_until:
                     await self._adopt()
                 await self._claim()
-                if time.monotonic() - probed_at >= self._limits.takeover_probe_s:
+                # Who is suspected is looked at each time: the second probe need not wait for its turn.
+                if self._suspects or time.monotonic() - probed_at >= self._limits.takeover_probe_s:
                     probed_at = time.monotonic()
                     await self._take_over()
             except DatabaseUnavailable:
@@ -256,6 +323,11 @@ class LocalEngine:
             except TimeoutError:
                 continue
 
+    async def _close_questions(self) -> None:
+        expired = set(self._expired)
+        await self._queue.expire_approvals(sorted(expired))
+        self._expired -= expired
+
     async def _obey(self) -> None:
         commands = await self._queue.pending_commands(self.executor)
         for run_id, of_run in commands.items():
@@ -265,23 +337,31 @@ class LocalEngine:
 
     async def _claim(self) -> None:
         if self._room:
-            await self._enter_all(await self._queue.claim(self.executor, self._room), is_new=True)
+            # They have begun: however many new runs are queued, these go on before another one begins.
+            await self._enter_all(await self._queue.claim_waiting(self.executor, datetime.now(UTC), self._room))
+        while room := self._room:
+            claimed = await self._queue.claim(self.executor, room, self._busy)
+            await self._enter_all(claimed)
+            if not claimed:
+                self._has_line = False
+                break
         else:
-            # Whoever cancels a run that waits need not wait for room: it only ends.
-            commanded = await self._queue.claim_commanded(self.executor, _MAX_COMMANDED)
-            await self._enter_all(commanded, is_new=True)
+            self._has_line = True
+            # Whoever cancels a run need not wait for room: it only ends.
+            await self._enter_all(await self._queue.claim_canceled(self.executor, _MAX_CANCELED))
 
     async def _adopt(self) -> None:
         """Take up runs that are this executor's by the database but not in its memory."""
         room = self._room
         self._is_settled.clear()
         try:
-            orphans = await self._queue.take_over(self.executor, self.executor, room, tuple(self._runs))
+            held = (*self._runs, *self._abandoned.resting(time.monotonic()))
+            orphans = await self._queue.take_over(self.executor, self.executor, room, held)
         finally:
             self._is_settled.set()
         if len(orphans) == room:
             self._expect_orphans()
-        await self._enter_all(orphans, is_new=False)
+        await self._enter_all(orphans)
 
     def _expect_orphans(self) -> None:
         """Look for orphans for a while: the first look may come before a late commit, or while a lock hides a run."""
@@ -291,22 +371,22 @@ class LocalEngine:
         """Take the runs of executors whose lock was free in two probes, or whose lease has run out."""
         dead = await self._queue.dead_executors(self.executor, _RESTART_GRACE_S)
         now = time.monotonic()
-        self._suspects = {executor: self._suspects.get(executor, now) for executor in dead}
-        for executor, is_expired in dead.items():
-            if not is_expired and now - self._suspects[executor] < self._limits.takeover_probe_s * 0.9:
+        self._suspects = {one: self._suspects.get(one, now) for one, is_expired in dead.items() if not is_expired}
+        for executor in dead:
+            if now - self._suspects.get(executor, float("-inf")) < self._limits.takeover_probe_s * 0.9:
                 continue
             room = self._room
             taken = await self._queue.take_over(self.executor, executor, room)
             if taken:
                 _log.warning("engine.took_over", runs=len(taken), executor=str(executor))
-            await self._enter_all(taken, is_new=False)
+            await self._enter_all(taken)
             if len(taken) < room:
                 await self._queue.forget(executor)
 
-    async def _enter_all(self, claimed: Sequence[ClaimedRun], *, is_new: bool) -> None:
+    async def _enter_all(self, claimed: Sequence[ClaimedRun]) -> None:
         if not claimed:
             return
         # A run that was cancelled while it waited must not begin with work.
         commands = await self._queue.pending_commands(self.executor)
         for run in claimed:
-            await self._enter(run, commands.get(run.id, ()), is_new=is_new)
+            await self._enter(run, commands.get(run.id, ()))

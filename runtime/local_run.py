@@ -9,62 +9,62 @@ effects: it runs when what leads to it is stored, and its start and its end are 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, cast
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from domain.errors import AnabranchError, Fenced, NodeFault
+from domain.errors import AnabranchError, Fenced, StillWanted
 from domain.events import (
     SETTLING,
     TERMINAL,
     Event,
-    NodeCanceled,
     NodeOutputDelta,
     NodeRetrying,
     NodeSkipped,
     NodeStarted,
-    NodeSucceeded,
+    NodeWaiting,
     RunFailed,
     RunRecovered,
     RunStarted,
+    RunWaiting,
 )
-from domain.ports.runs import Group
-from domain.run import Failure, SkipReason
+from domain.ports.companions import ClosedWaits, outside_schedule
+from domain.ports.runs import Departure, Group
+from domain.run import Failure
 from domain.schedule import (
     Command,
+    EndItems,
     Finish,
     SkipNode,
     StartNode,
     State,
     StopNode,
     begin,
-    deadline,
     decide,
     evolve,
-    expire,
     give_up,
-    wake,
+    told_to_stop,
 )
-from runtime.attempt import NodeAttempt, idempotency_key
-from runtime.deltas import DeltaStream
-from runtime.execute import Failed, Succeeded, execute_node, execute_pure, is_wanted
-from runtime.node_ends import NodeEnds, crash_end, run_end
+from runtime.node_ends import NodeEnds, comeback, crash_end, run_end
+from runtime.node_starts import NodeStarts
 from runtime.run_commands import Asked
 from runtime.run_host import Host, Work, guarded
-from runtime.run_timers import RUN, RunTimers
+from runtime.run_timers import RunTimers
 from runtime.run_values import RunValues
+from runtime.run_waits import RunWaits, is_shared
+from runtime.run_works import RunWorks
+from runtime.work_ends import WorkEnds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
     from domain.events import LoggedEvent
+    from domain.ports.companions import Companion
     from domain.ports.runs import ClaimedRun, RunCommand, RunLog
     from runtime.compiled import CompiledRun
-
-_LONGEST_TURN_S: Final = 0.005
-"""After this long no further pure node is computed in one turn of the event loop: other runs want theirs."""
+    from runtime.execute import Outcome
 
 _log = structlog.get_logger(__name__)
 
@@ -74,327 +74,267 @@ class LocalRun:
 
     def __init__(self, claimed: ClaimedRun, compiled: CompiledRun, host: Host) -> None:
         self.id = claimed.id
-        self._workspace_id = claimed.workspace_id
+        self.workspace_id = claimed.workspace_id
+        self._farewell = claimed.farewell
         self.epoch = claimed.epoch
-        self._compiled = compiled
-        self._host = host
+        self.compiled = compiled
+        self.host = host
         self._log = host.log
-        self._state: State = begin(compiled.plan)
+        self.state: State = begin(compiled.plan)
         self._at = claimed.created_at
-        self._values = RunValues(claimed, compiled)
-        self._ends = NodeEnds(self._state, self._values, self._now)
-        self._works: dict[int, Work] = {}
-        self._timers = RunTimers()
-        self._stopping: set[int] = set()
-        self._unstored: set[int] = set()
-        """Settled nodes whose end is still on its way to the log."""
-        self._asked = Asked()
-        self._pause_at = 0.0
-        self._is_interrupted = False
-        self._is_over = False
-        self._is_failing = False
-        self._pure = NodeAttempt(host.services, claimed.workspace_id, "", None)
+        self.values = RunValues(claimed, compiled)
+        self.ends = NodeEnds(self.state, self.values, self.now)
+        self.timers = RunTimers()
+        self._works = RunWorks(self)
+        self._waits = RunWaits(self)
+        self._work_ends = WorkEnds(self, self._works, self._waits)
+        self._starts = NodeStarts(self, host, claimed.workspace_id)
+        self.groups_in_flight = 0
+        """Groups on their way to the log."""
+        self._asked = Asked(self.state)
+        self._owed: list[UUID] = []
+        """Commands that changed nothing: the run's departure answers them."""
+        self._companions: list[Companion] = []
+        """What goes with the group that is being made."""
+        self.is_over = False
+        self.has_left = False
+        self._last_word: RunFailed | None = None
+        """Its end outside of its schedule, on the way to the log."""
 
     # ── what the engine asks for ──
 
+    @guarded
     def start(self, commands: Sequence[RunCommand] = ()) -> None:
         """Begin a run that never began to work; what was asked of it meanwhile is done before anything else."""
-        asked, ids = self._asked.take(commands)
-        self._advance([RunStarted(), *asked], commands=ids)
+        events, ids = self._asked.take(commands, self._waits.answered, [RunStarted()])
+        self.advance(events, commands=ids)
 
     def open(self) -> Group:
         """Begin a run that is not stored yet, and return what is to be stored with it."""
         groups: list[Group] = []
         self._log = cast("RunLog", groups)
         self.start()
-        self._log = self._host.log
+        self._log = self.host.log
         return groups[0]
 
     @guarded
     def recover(self, log: Sequence[LoggedEvent], commands: Sequence[RunCommand] = ()) -> None:
         """Go on from the stored log of a run whose executor is gone."""
         for logged in log:
-            evolve(self._state, logged.event, logged.at)
+            evolve(self.state, logged.event, logged.at)
             self._at = logged.at
-            self._values.recall(logged.event)
-        if not self._state.is_started:
+            self.values.recall(self.state, logged.event)
+        for index in self.state.lists:
+            self.ends.check(index)
+        if not self.state.is_started:
             self.start(commands)
             return
-        restarted = [self._compiled.plan.nodes[index].key for index in self._state.running]
-        recovered = RunRecovered(self._state.recoveries + 1, restarted)
-        if self._state.idle_recoveries >= self._host.max_recoveries:
-            self._crash(recovered)
+        first = comeback(self.state)
+        if isinstance(first, RunRecovered) and self.state.idle_recoveries >= self.host.max_recoveries:
+            self._crash(first)
             return
-        asked, ids = self._asked.take(commands)
-        self._advance([recovered, *asked], commands=ids)
-        for index, at in self._state.retrying.items():
-            self._timers.at(index, at, self._woken, index)
-        self._arm_run_timeout()
+        self._waits.expire_run()  # nothing may begin in a run whose time has passed meanwhile
+        events, ids = self._asked.take(commands, self._waits.answered, [] if first is None else [first])
+        self.advance(events, commands=ids)
+        self._waits.arm_all()
+        self._waits.rest()
 
+    @guarded
     def obey(self, commands: Sequence[RunCommand]) -> None:
         """Turn commands into events, in their order."""
-        asked, ids = self._asked.take(commands)
-        if asked and not self._is_over:
-            self._advance(asked, commands=ids)
+        asked, ids = self._asked.take(commands, self._waits.answered)
+        if asked and not self.is_over:
+            self.advance(asked, commands=ids)
+        elif ids:
+            self._owed.extend(ids)
+            self._waits.rest()
 
     def drop(self) -> None:
         """Throw the run's state away without another word to the log: it is somebody else's, or the process stops."""
-        self._quit()
-        self._host.left(self.id, self)
+        if not self.has_left:
+            self._quit()
+            self.host.left(self.id, self)
+            self.has_left = True
+            # They know the run: without them nothing holds it, and its memory is free at once, not at a collection.
+            del self._works, self._waits, self._work_ends, self._starts, self.ends
 
     def fault(self) -> None:
         """Fail the run because of the exception that is being handled."""
         _log.exception("run.fault", run=str(self.id))
-        self._fail(Failure("INTERNAL_ERROR", "The run's own bookkeeping failed."))
+        if not self.has_left:
+            self._fail(Failure("INTERNAL_ERROR", "The run's own bookkeeping failed."))
 
     def _quit(self) -> None:
-        self._is_over = True
-        self._timers.close()
-        for work in self._works.values():
-            work.close()
+        self.is_over = True
+        self.timers.close()
+        self._works.close()
+        self._waits.close()
 
     # ── deciding ──
 
     @guarded
-    def _advance(self, events: list[Event], *, commands: tuple[UUID, ...] = ()) -> None:
+    def advance(
+        self, events: list[Event], *, commands: tuple[UUID, ...] = (), companions: tuple[Companion, ...] = ()
+    ) -> None:
         """Fold events, decide and fold what follows until nothing does, and append all as one group."""
+        if self.is_over:
+            return  # its end is on the way to the log, and nothing may come behind that
         loop = asyncio.get_running_loop()
-        self._pause_at = loop.time() + _LONGEST_TURN_S
-        at = self._now()
+        self._starts.begin_group(loop.time())
+        at = self.now()
+        self._companions = [*companions]
         for event in events:
-            self._fold(event, at)
-        while not self._is_over:
-            answers = [event for command in decide(self._state) for event in self._answer(command, at)]
+            self.fold(event, at)
+        while not self.is_over:
+            answers = [event for command in decide(self.state) for event in self._answer(command, at)]
             if not answers:
                 break
             events.extend(answers)
+        events.extend(self._starts.progress(loop.time()))
         if events:
             self._append(events, at, commands)
-        if self._is_interrupted:
-            self._is_interrupted = False
-            if self._log is self._host.log:  # else it goes on when the run is stored
-                loop.call_soon(self._advance, list[Event]())
+        else:
+            self._owed.extend(commands)
+        if self._starts.is_interrupted:
+            self._starts.is_interrupted = False
+            if self._log is self.host.log:  # else it goes on when the run is stored
+                loop.call_soon(self.advance, list[Event]())
 
     def _answer(self, command: Command, at: datetime) -> list[Event]:
         """Return the events that answer a command, already folded; none where the answer has to be waited for."""
         match command:
-            case StartNode(index, execution):
-                return self._start(index, execution, at)
+            case StartNode(slot, execution):
+                return self._starts.of(slot, execution, at)
             case SkipNode(index, reason):
-                event: Event = NodeSkipped(self._compiled.plan.nodes[index].key, None, 0, reason)
+                event: Event = NodeSkipped(self.compiled.plan.nodes[index].key, None, 0, reason)
+            case EndItems(index, failure):
+                event = self.ends.of_items(index, failure)
             case Finish(status):
-                self._is_over = True
-                return [run_end(self._state, self._compiled, self._values, status, at)]
-            case _:
-                canceled = self._stop(command.index)
+                self.is_over = True
+                self._companions += self._farewell
+                return [run_end(self.state, self.compiled, self.values, status, at)]
+            case StopNode(slot):
+                wait = self.state.waiting.get(slot)
+                self._waits.give_up(slot)
+                canceled = self._works.stop(slot)
                 if canceled is None:
+                    told_to_stop(self.state, slot)
                     return []
+                if wait is not None and is_shared(wait):
+                    self._close_wait(wait)
                 event = canceled
-        self._fold(event, at)
+        self.fold(event, at)
         return [event]
 
-    def _start(self, index: int, execution: int, at: datetime) -> list[Event]:
-        node = self._compiled.nodes[index]
-        is_pure = node.kind.is_pure
-        if is_pure and not self._unstored.isdisjoint(self._compiled.plan.nodes[index].sources):
-            return []  # asked again when their ends are stored
-        if is_pure and asyncio.get_running_loop().time() > self._pause_at:
-            self._is_interrupted = True
-            return []  # asked again in the next turn
-        if execution == 1 and node.when is not None and not is_wanted(node, self._values.scope(self._state, index)):
-            event: Event = NodeSkipped(node.key, None, 0, SkipReason.CONDITION_FALSE)
-            self._fold(event, at)
-            return [event]
-        started = NodeStarted(node.key, None, execution)
-        evolve(self._state, started, at)
-        if not is_pure:
-            return [started]
-        outcome = execute_pure(node, self._values.scope(self._state, index), self._pure)
-        end = self._ends.of(index, execution, outcome)
-        self._fold(end, at)
-        return [started, end]
+    def _close_wait(self, wait: NodeWaiting) -> None:
+        """Have a wait closed that others know of; where all end, one statement closes all."""
+        closed = ClosedWaits() if self.state.is_stopping else ClosedWaits(wait.node_key, wait.item_index)
+        if closed not in self._companions[-1:]:
+            self._companions.append(closed)
 
-    def _fold(self, event: Event, at: datetime) -> None:
-        evolve(self._state, event, at)
+    def fold(self, event: Event, at: datetime) -> None:
+        """Fold an event into the state, and remember an end that is not stored yet."""
+        evolve(self.state, event, at)
         if isinstance(event, SETTLING):
-            self._unstored.add(self._compiled.plan.index[event.node_key])
+            self._starts.settled(event)
 
     def _crash(self, recovered: RunRecovered) -> None:
-        at = self._now()
-        evolve(self._state, recovered, at)
-        give_up(self._state)
-        stops = [command for command in decide(self._state) if isinstance(command, StopNode)]
-        ends = [event for command in stops for event in self._answer(command, at)]
-        self._is_over = True
-        self._append([recovered, *ends, crash_end(self._state)], at, ())
+        at = self.now()
+        evolve(self.state, recovered, at)
+        give_up(self.state)
+        ends: list[Event] = []
+        while stops := [command for command in decide(self.state) if isinstance(command, StopNode)]:
+            ends += [event for command in stops for event in self._answer(command, at)]
+        self.is_over = True
+        self._companions = [ClosedWaits(), *self._farewell]
+        self._append([recovered, *ends, crash_end(self.state)], at, ())
 
     # ── appending, and what begins when a group is stored ──
 
+    def append(self, events: list[Event]) -> None:
+        """Append events that change nothing of the state."""
+        self._append(events, self.now(), ())
+
+    def depart(self, until: datetime | None) -> None:
+        """Append the departure of the run; it is dropped when that is stored, and stays if it is refused."""
+        events: list[Event] = [] if self.state.is_paused else [RunWaiting(self.state.departures + 1, until)]
+        owed, self._owed = tuple(self._owed), []
+        self.groups_in_flight += 1
+        group = Departure(self.id, self.epoch, self.now(), events, self._stored, self.refused, owed)
+        group.until = until
+        self._log.append(group)
+
     def _append(self, events: list[Event], at: datetime, commands: tuple[UUID, ...]) -> None:
-        self._log.append(Group(self.id, self.epoch, at, events, self._stored, self._refused, commands))
+        self.groups_in_flight += 1
+        group = Group(self.id, self.epoch, at, events, self._stored, self.refused, commands)
+        if self._companions:
+            group.companions, self._companions = tuple(self._companions), []
+        self._log.append(group)
 
     @guarded
     def _stored(self, group: Group, _base: int) -> None:
+        self.groups_in_flight -= 1
         for event in group.events:
-            if isinstance(event, NodeOutputDelta):
-                if (work := self._works.get(self._compiled.plan.index[event.node_key])) is not None:
-                    work.stored(event)
-            elif isinstance(event, SETTLING):
-                self._unstored.discard(self._compiled.plan.index[event.node_key])
-            elif isinstance(event, TERMINAL):
-                self.drop()
-            elif not self._is_over:
-                self._take_effect(event)
-        if self._state.ready and not self._is_over:
-            self._advance([])
+            self.follow(event)
+        if isinstance(group, Departure) or isinstance(group.events[-1], TERMINAL):
+            self.drop()
+            return
+        if (self.state.woken or self.state.ready or self.state.due) and not self.is_over:
+            self.advance([])
+        if self.state.waiting or self.state.retrying or self.state.is_paused:
+            self._waits.rest()
 
-    def _take_effect(self, event: Event) -> None:
-        """Do what an event that is durable now was logged for."""
-        if isinstance(event, NodeStarted):
-            self._begin(self._compiled.plan.index[event.node_key], event.execution)
+    def follow(self, event: Event) -> None:
+        """Do what follows from an event that is durable now."""
+        if isinstance(event, NodeOutputDelta):
+            self._works.told(self.compiled.plan.slot_of(event), event)
+        elif isinstance(event, SETTLING):
+            self._starts.stored(event)
+        elif self.is_over:
+            return
+        elif isinstance(event, NodeStarted):
+            self._works.begin(self.compiled.plan.slot_of(event), event.execution)
         elif isinstance(event, NodeRetrying):
-            index = self._compiled.plan.index[event.node_key]
-            self._timers.at(index, event.next_attempt_at, self._woken, index)
+            self._waits.arm_retry(self.compiled.plan.slot_of(event), event.next_attempt_at)
+        elif isinstance(event, NodeWaiting):
+            self._waits.arm(self.compiled.plan.slot_of(event))
         elif isinstance(event, RunStarted):
-            self._arm_run_timeout()
+            self._waits.arm_run()
 
-    def _refused(self, _group: Group, error: AnabranchError) -> None:
-        if isinstance(error, Fenced):
+    @guarded
+    def refused(self, group: Group, error: AnabranchError) -> None:
+        """Take the refusal of a group."""
+        self.groups_in_flight -= 1
+        if isinstance(error, StillWanted):
+            self._owed.extend(group.applied_commands)
+            self.host.look()
+            self._waits.rest()  # the command may have been read while the departure was on its way
+        elif isinstance(error, Fenced):
             _log.warning("run.fenced", run=str(self.id))
             self.drop()
+        elif group.events and group.events[0] is self._last_word:
+            _log.error("run.end_refused", run=str(self.id), reason=error.message)
+            self.drop()
+            self.host.abandon(self.id)
         else:
             # The encoder lets nothing through that PostgreSQL refuses; should it ever, this run alone fails.
             self._fail(Failure("INVALID_OUTPUT", error.message))
 
     def _fail(self, failure: Failure) -> None:
-        """End the run outside of its schedule, with an event that nothing can be wrong with."""
-        if self._is_failing:
-            self.drop()
+        """End the run outside of its schedule, with an event that nothing can be wrong with; whatever fails next, once."""
+        if self._last_word is not None:
             return
-        self._is_failing = True
-        self._append([RunFailed(failure)], self._now(), ())
+        self._last_word = RunFailed(failure)
+        self._companions = [*outside_schedule(self._farewell)]
+        self._append([self._last_word], self.now(), ())
         self._quit()  # it leaves when its end is stored: until then nobody may look for it as an orphan
 
-    # ── a node's work ──
-
-    def _begin(self, index: int, execution: int) -> None:
-        """Run a node, unless it is pure and has been run."""
-        node = self._compiled.nodes[index]
-        key = node.key
-        if node.kind.is_pure:
-            return
-        if index in self._stopping:
-            self._advance([NodeCanceled(key, None, execution)])
-            return
-        stream = DeltaStream(key, None, execution, self._send_delta)
-        repeats = idempotency_key(self.id, key, None)
-        work = Work(NodeAttempt(self._host.services, self._workspace_id, repeats, stream), stream, execution)
-        self._works[index] = work
-        work.task = self._host.spawn(self._work(index, work), f"node {key}")
-
-    async def _work(self, index: int, work: Work) -> None:
-        node, limit = self._compiled.nodes[index], deadline(self._state, index)
-        time_left_s = None if limit is None else max((limit - datetime.now(UTC)).total_seconds(), 0.0)
-        outcome = await execute_node(node, self._values.scope(self._state, index), work.attempt, time_left_s)
-        if not self._is_over and self._works.get(index) is work:
-            self._attempted(index, work, outcome)
-
     @guarded
-    def _attempted(self, index: int, work: Work, outcome: Succeeded | Failed) -> None:
-        if isinstance(outcome, Succeeded) and outcome.write is not None:
-            self._write(index, work, outcome)
-        else:
-            self._advance_after(index, self._ends.of(index, work.execution, outcome))
+    def attempted(self, work: Work, outcome: Outcome) -> None:
+        """Take the end of an attempt."""
+        self._work_ends.take(work, outcome)
 
-    def _advance_after(self, index: int, end: Event) -> None:
-        work = self._works.pop(index, None)
-        deltas: list[Event] = [] if work is None else [*work.stream.close()]
-        self._advance([*deltas, end])
-
-    # ── rows that are stored with the end of the node that writes them ──
-
-    def _write(self, index: int, work: Work, outcome: Succeeded) -> None:
-        """Append the end with its rows; it is folded when it is stored, since only then its output is known.
-
-        What the run appends meanwhile comes behind it in the log, and neither changes what the other means.
-        """
-        work.is_storing = True
-        if deltas := work.stream.close():
-            self._append([*deltas], self._now(), ())
-        end = self._ends.succeeded(index, work.execution, outcome)
-        group = Group(self.id, self.epoch, self._now(), [end], self._written, self._not_written, write=outcome.write)
-        self._log.append(group)
-
-    @guarded
-    def _written(self, group: Group, _base: int) -> None:
-        end = cast("NodeSucceeded", group.events[0])
-        if not self._is_over:
-            self._works.pop(self._compiled.plan.index[end.node_key], None)
-            self._values.keep(end.node_key, end.output or b"null")
-            evolve(self._state, end, group.at)
-            self._advance([])
-
-    @guarded
-    def _not_written(self, group: Group, error: AnabranchError) -> None:
-        if not isinstance(error, NodeFault):
-            self._refused(group, error)
-        elif not self._is_over:
-            end = cast("NodeSucceeded", group.events[0])
-            index = self._compiled.plan.index[end.node_key]
-            self._advance_after(index, self._ends.of(index, end.execution, Failed(error, end.input, end.usage)))
-
-    def _send_delta(self, delta: NodeOutputDelta) -> None:
-        if not self._is_over:
-            self._append([delta], self._now(), ())
-
-    # ── stopping ──
-
-    def _stop(self, index: int) -> NodeCanceled | None:
-        """Stop a node; return its end at once where nothing is at work for it."""
-        if index in self._stopping and index in self._state.running:
-            return None
-        work = self._works.get(index)
-        if work is None and index in self._state.running:
-            self._stopping.add(index)  # its NodeStarted is on its way to the log: stopped as soon as it is stored
-            return None
-        self._timers.stop(index)
-        if work is None or work.task is None:
-            return NodeCanceled(self._compiled.plan.nodes[index].key, None, self._state.nodes[index].execution)
-        self._stopping.add(index)
-        if work.is_storing:
-            return None
-        work.task.cancel()
-        work.task.add_done_callback(lambda _: self._stopped(index, work))
-        self._timers.after(index, self._host.cancel_grace_s, self._abandon, index, work)
-        return None
-
-    def _stopped(self, index: int, work: Work) -> None:
-        """Log the end of a cancelled attempt, unless it came to an end of its own in that moment."""
-        if self._works.get(index) is work and not (work.is_storing or self._is_over):
-            key = self._compiled.plan.nodes[index].key
-            self._advance_after(index, NodeCanceled(key, None, work.execution, work.attempt.usage))
-
-    def _abandon(self, index: int, work: Work) -> None:
-        if self._works.get(index) is work and not (work.is_storing or self._is_over):
-            _log.error("node.ignores_cancellation", run=str(self.id), node=self._compiled.plan.nodes[index].key)
-            self._stopped(index, work)
-
-    # ── time ──
-
-    def _woken(self, index: int) -> None:
-        wake(self._state, index)
-        self._advance([])
-
-    def _arm_run_timeout(self) -> None:
-        timeout_ms, started_at = self._compiled.plan.settings.timeout_ms, self._state.started_at
-        if timeout_ms is not None and started_at is not None and not self._is_over:
-            self._timers.at(RUN, started_at + timedelta(milliseconds=timeout_ms), self._expired)
-
-    def _expired(self) -> None:
-        expire(self._state)
-        self._advance([])
-
-    def _now(self) -> datetime:
+    def now(self) -> datetime:
         """Return the time, never earlier than the run's last event."""
         self._at = max(self._at, datetime.now(UTC))
         return self._at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import unicodedata
 from base64 import b64encode
 from secrets import token_bytes
@@ -24,9 +25,10 @@ _MAX_WAITING = 100
 class Passwords:
     """Hashes and verifies; unknown accounts cost as much as known ones."""
 
-    def __init__(self, hasher: PasswordHasher | None = None, *, max_parallel: int = 2) -> None:
+    def __init__(self, hasher: PasswordHasher | None = None, *, max_parallel: int | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
-        self._running = asyncio.Semaphore(max_parallel)
+        # Half of the processors: people who are signed in need the others.
+        self._running = asyncio.Semaphore(max_parallel or max(1, (os.cpu_count() or 2) // 2))
         self._waiting = 0
         self._nobodys = _nobodys_hash(self._hasher)
 

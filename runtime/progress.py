@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
     from domain.ids import RunId, WorkspaceId
     from domain.ports.runs import Group, RunReader
     from domain.run import Run
+    from runtime.metrics import Metrics
 
 _BUFFERED_EVENTS: Final = 256
-_PAGE: Final = 500
+_PAGE: Final = 64  # a client that does not read holds one; reading is a fiftieth of what telling them costs
 _POLL_S: Final = 1.0
 """How often a follower looks by itself, should a wake-up have been lost."""
 _CHANGE_INTERVAL_S: Final = 0.25
@@ -46,13 +48,16 @@ class _Follower:
         self.is_behind = True
         self.wake = asyncio.Event()
 
-    def publish(self, events: Sequence[LoggedEvent]) -> None:
+    def publish(self, events: Sequence[LoggedEvent]) -> bool:
+        """Offer events; False if there are too many for it to take."""
+        self.wake.set()
         if not self.is_behind:
             self.buffer.extend(events)
             if len(self.buffer) > _BUFFERED_EVENTS:
                 self.buffer.clear()
                 self.is_behind = True
-        self.wake.set()
+                return False
+        return True
 
     def fall_behind(self) -> None:
         self.is_behind = True
@@ -98,8 +103,9 @@ class _Watched:
 class Progress:
     """Who follows which run in this process; hears of the events of runs."""
 
-    def __init__(self, reader: RunReader) -> None:
+    def __init__(self, reader: RunReader, metrics: Metrics | None = None) -> None:
         self._reader = reader
+        self._metrics = metrics
         self._watched: dict[UUID, _Watched] = {}
         self._watchers: dict[_Watcher, None] = {}
         self._reads: dict[tuple[UUID, int], tuple[asyncio.Future[Sequence[LoggedEvent]], int]] = {}
@@ -120,7 +126,8 @@ class Progress:
                 LoggedEvent(group.run_id, seq, group.at, event) for seq, event in enumerate(group.events, base + 1)
             ]
             for follower in watched.followers:
-                follower.publish(events)
+                if not follower.publish(events) and self._metrics is not None:
+                    self._metrics.overflowed()
         if self._watchers and not isinstance(group.events[-1], NodeOutputDelta):
             for watcher in self._watchers:
                 watcher.touch([group.run_id])
@@ -176,6 +183,8 @@ class Progress:
                     follower.is_behind = True  # something was stored by another process in between
                 elif event.seq == after + 1:
                     after = event.seq
+                    if self._metrics is not None:
+                        self._metrics.delivered(max((datetime.now(UTC) - event.at).total_seconds(), 0.0))
                     yield event
             if not follower.is_behind:
                 await self._wait(follower)
@@ -255,6 +264,6 @@ class Progress:
                 runs += [run for run in unfinished if run.id not in known]
         except DatabaseUnavailable:
             watcher.touch(changed)
-            watcher.is_behind = is_behind
+            watcher.is_behind = watcher.is_behind or is_behind
             return []
         return runs

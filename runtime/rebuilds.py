@@ -11,6 +11,7 @@ import structlog
 from domain.errors import Conflict, DatabaseUnavailable, NodeFault, NotFound
 from runtime.chunking import cut_all
 from runtime.ingestion import embed_all
+from runtime.patience import WAITER, Background
 
 if TYPE_CHECKING:
     from domain.collections import Collection
@@ -45,6 +46,7 @@ class Rebuilder:
 
     async def run(self) -> None:
         """Rebuild until cancelled; what is not finished then can be taken up by any process."""
+        WAITER.set(Background())
         while True:
             self._wake.clear()
             try:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 import structlog
 
 from domain.errors import SetupFault
-from domain.kinds import NodeKind
-from runtime.nodes import db_write, faiss_search, faiss_upsert, http_request, llm_call, transform
+from domain.kind_faults import clash_of
+from runtime.nodes import (
+    approval,
+    branch,
+    db_write,
+    faiss_search,
+    faiss_upsert,
+    http_request,
+    llm_call,
+    subworkflow,
+    transform,
+    wait,
+)
+from runtime.plug_ins import find_plug_ins
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from domain.kinds import NodeKind
+    from runtime.plug_ins import PlugIn
 
 BUILT_IN: tuple[NodeKind, ...] = (
     llm_call.KIND,
@@ -21,8 +35,11 @@ BUILT_IN: tuple[NodeKind, ...] = (
     faiss_upsert.KIND,
     db_write.KIND,
     transform.KIND,
+    branch.KIND,
+    wait.KIND,
+    approval.KIND,
+    subworkflow.KIND,
 )
-ENTRY_POINT_GROUP = "anabranch.node_kinds"
 _log = structlog.get_logger(__name__)
 
 
@@ -55,22 +72,30 @@ class Registry:
         return self._by_name
 
 
-def load_registry() -> Registry:
-    """Return the built-in kinds and those of the entry-point group `anabranch.node_kinds`.
+def load_registry(*, is_logged: bool = False) -> Registry:
+    """Return the built-in kinds and those of installed plug-ins.
+
+    Not logged by itself: what is written to the standard output, such as the schema, may be all that is wanted.
 
     Raises:
-        SetupFault: a plug-in cannot be loaded, is no node kind, or takes a name that is taken.
+        SetupFault: a plug-in cannot be loaded, is no sound node kind, or takes a name that is taken.
     """
-    return Registry((*BUILT_IN, *_installed()))
+    kinds = list(BUILT_IN)
+    for plug_in in find_plug_ins():
+        kinds.append(take_in(plug_in, kinds))
+        if is_logged:
+            _log.info("registry.plugin", kind=kinds[-1].kind, source=plug_in.source)
+    return Registry(kinds)
 
 
-def _installed() -> Iterator[NodeKind]:
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        try:
-            kind = entry.load()
-        except Exception as error:
-            raise SetupFault(f"The node kind {entry.name!r} of {entry.value!r} cannot be loaded: {error}") from error
-        if not isinstance(kind, NodeKind):
-            raise SetupFault(f"{entry.value!r} is no NodeKind; the entry point {entry.name!r} must name one.")
-        _log.info("registry.plugin", kind=kind.kind, source=entry.value)
-        yield kind
+def take_in(plug_in: PlugIn, kinds: Iterable[NodeKind]) -> NodeKind:
+    """Return the kind of a plug-in, which is to stand beside the others.
+
+    Raises:
+        SetupFault: it cannot be loaded, is no sound node kind, or takes a name that is taken.
+    """
+    kind = plug_in.load()
+    clash = clash_of(kind, kinds)
+    if clash is not None:
+        raise SetupFault(plug_in.told(f"cannot be taken in: {clash}"))
+    return kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from domain.collections import Collection, Match, SearchQuery
     from domain.ports.collections import Collections
     from runtime.embedders import Embedders
+    from runtime.metrics import Metrics
 
 _ATTEMPTS: Final = 3
 
@@ -26,9 +28,10 @@ _ATTEMPTS: Final = 3
 class Retrieval:
     """Finds documents in collections."""
 
-    def __init__(self, collections: Collections, embedders: Embedders) -> None:
+    def __init__(self, collections: Collections, embedders: Embedders, metrics: Metrics | None = None) -> None:
         self._collections = collections
         self._embedders = embedders
+        self._metrics = metrics
 
     async def search(self, collection: Collection, query: SearchQuery) -> Sequence[Match]:
         """Return the best matches, best first.
@@ -43,6 +46,7 @@ class Retrieval:
             raise NodeFault("NOT_SUPPORTED", message)
         for attempt in range(1, _ATTEMPTS + 1):
             vectors = await self._vectors(collection, query)
+            begun_at = time.perf_counter()
             try:
                 found = await self._collections.search(
                     collection, vectors, query.top_k, query.condition, query.score_threshold
@@ -52,6 +56,8 @@ class Retrieval:
                     raise
                 collection = await self._read_again(collection)
             else:
+                if self._metrics is not None:
+                    self._metrics.searched(time.perf_counter() - begun_at)
                 return found[0]
         raise AssertionError("the last attempt returns or raises")
 

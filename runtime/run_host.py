@@ -24,9 +24,23 @@ class Host(Protocol):
     services: NodeServices
     max_recoveries: int
     cancel_grace_s: float
+    linger_s: float
+    """How long a run in which nothing works stays in memory."""
+
+    def look(self) -> None:
+        """Look for commands now."""
+        ...
+
+    def expire(self, approval_id: UUID) -> None:
+        """Let a question that ran out be closed; the run gets a command when that is stored."""
+        ...
 
     def spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         """Run a node's work as a task that the engine owns."""
+        ...
+
+    def abandon(self, run_id: UUID) -> None:
+        """Take a run up again after a while of which even the end was refused: it has left, and is in nobody's memory."""
         ...
 
     def left(self, run_id: UUID, run: object) -> None:
@@ -40,8 +54,10 @@ class Work:
 
     attempt: NodeAttempt
     stream: DeltaStream
+    slot: int
     execution: int
     task: asyncio.Task[None] | None = None
+    """None when it was stopped, too: one that was stopped before its first step keeps its frame, which refers to this."""
     is_storing: bool = False
     """Whether its rows are on their way to the database, together with its end: nothing stops it any more."""
 
@@ -55,10 +71,19 @@ class Work:
         self.stream.close()
         if self.task is not None:
             self.task.cancel()
+            self.task = None
+            self.task = (
+                None  # how it ends refers to its frames, and these to this: nothing else would free them at once
+            )
 
 
 class Fallible(Protocol):
     """A run that can be ended for a fault of ours."""
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the run is in memory no more: what still calls it comes too late."""
+        ...
 
     def fault(self) -> None:
         """Fail the run; called where an exception is being handled."""
@@ -70,10 +95,12 @@ Given = ParamSpec("Given")
 
 
 def guarded(method: Callable[Concatenate[Run, Given], None]) -> Callable[Concatenate[Run, Given], None]:
-    """Make a method end its run where it raises: nobody else would, and the run would wait for ever."""
+    """Make a method end its run where it raises, since nobody else would; and do nothing in a run that has left."""
 
     @wraps(method)
     def call(self: Run, *args: Given.args, **kwargs: Given.kwargs) -> None:
+        if self.has_left:
+            return
         try:
             method(self, *args, **kwargs)
         except Exception:  # noqa: BLE001 -- a fault of ours in one run must not end the runs of all

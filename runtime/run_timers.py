@@ -1,4 +1,4 @@
-"""The timers of one run in memory: one for each node that waits, and one for the run as a whole."""
+"""The timers of one run in memory: one for each node and item that waits, and one for the run as a whole."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RUN = None
 
 
 class RunTimers:
-    """Timers by the index of their node; all end with the run."""
+    """Timers by the slot of what waits; all end with the run."""
 
     __slots__ = ("_handles",)
 

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import re
 from contextlib import aclosing
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from uuid_utils.compat import uuid7
-
-from domain.errors import (
-    Conflict,
-    CursorInvalid,
-    Forbidden,
-    GraphHasProblems,
-    InvalidInput,
-    LimitExceeded,
-    NodeFault,
-    NotFound,
-)
+from domain.errors import Conflict, CursorInvalid, Forbidden, NotFound
+from domain.events import RunCancelRequested
 from domain.identity import Permission
-from domain.ids import RunId
-from domain.json_codec import encode
-from domain.ports.runs import NewRun
-from domain.run import Run, RunQuery, RunStatus, TriggerKind
+from domain.ports.runs import LogSpan
+from domain.run import NEWEST_FIRST, RunStatus
 from domain.texts import check_text
-from runtime.input_schema import check_input
+from runtime.effects import await_event
+from runtime.run_starts import RunStarter, StartRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -33,34 +21,20 @@ if TYPE_CHECKING:
 
     from domain.events import LoggedEvent
     from domain.identity import Principal
-    from domain.ids import GraphId, WorkflowId, WorkspaceId
+    from domain.ids import GraphId, RunId, WorkflowId, WorkspaceId
     from domain.json_value import Json
     from domain.ports.paging import Page, PageRequest
     from domain.ports.runs import RunQueue, RunReader
-    from domain.run import NodePayloads, NodeRun, RunSnapshot
-    from domain.workflow import Definition, Workflow
+    from domain.run import NodePayloads, NodeRun, NodeRunQuery, Run, RunLink, RunOrder, RunQuery, RunSnapshot
+    from domain.workflow import Definition
     from runtime.local import LocalEngine
     from runtime.progress import Progress
+    from runtime.run_starts import Started, Workflows
 
-MAX_INPUT_BYTES: Final = 1_048_576
-MAX_LABELS: Final = 50
-MAX_LABEL: Final = 256
 MAX_EVENT_OUTPUT_BYTES: Final = 65_536
-_MAX_REASON: Final = 1_000
+MAX_REASON: Final = 1_000
 _HEAD: Final = "HEAD"
 _CURSOR: Final = re.compile(r"([0-9a-f]{8})-(\d{1,9})")
-
-
-class Workflows(Protocol):
-    """What starting a run reads of workflows."""
-
-    async def find(self, within: frozenset[WorkspaceId], workflow_id: WorkflowId) -> Workflow | None:
-        """Return a workflow; None where there is none in these workspaces."""
-        ...
-
-    async def definition(self, graph_id: GraphId) -> Definition:
-        """Return a stored definition."""
-        ...
 
 
 class RunService:
@@ -74,57 +48,33 @@ class RunService:
         self._reader = reader
         self._engine = engine
         self._progress = progress
+        self._starter = RunStarter(workflows, queue, reader, engine, progress)
 
     # ── changing ──
 
     async def start(
-        self, actor: Principal, workflow_id: WorkflowId, given: Json, labels: Sequence[tuple[str, str]] = ()
+        self,
+        actor: Principal,
+        workflow_id: WorkflowId,
+        given: Json,
+        labels: Sequence[tuple[str, str]] = (),
+        *,
+        is_draft: bool = False,
     ) -> Run:
-        """Start a run of a workflow's draft.
+        """Start a run without any key; see `start_with`."""
+        request = StartRequest(workflow_id, given, is_draft=is_draft, labels=labels)
+        return (await self.start_with(actor, request)).run
+
+    async def start_with(self, actor: Principal, request: StartRequest) -> Started:
+        """Start a run, or find the one that an earlier call with the same key has started.
 
         Raises:
-            NotFound: the caller sees no such workflow.
-            Forbidden: the caller may see it but start nothing there.
-            GraphHasProblems: the draft has a problem of severity ERROR.
-            InvalidInput: the input does not satisfy the workflow's schema, or it or a label cannot be stored.
-            LimitExceeded: the input is larger than 1 MiB, or there are more than 50 labels.
+            NotFound, Forbidden, GraphHasProblems, InvalidInput, LimitExceeded, Conflict: see `RunStarter.start`.
         """
-        workflow = await self._workflows.find(actor.within(Permission.READ), workflow_id)
-        if workflow is None:
-            raise NotFound("There is no workflow with this id.", path=["input", "workflowId"])
-        if workflow.workspace_id not in actor.within(Permission.EXECUTE):
-            raise Forbidden("Starting runs needs the role EDITOR.")
-        _refuse_problems(workflow)
-        if len(labels) > MAX_LABELS:
-            raise LimitExceeded(
-                f"A run has at most {MAX_LABELS} labels.",
-                limit=MAX_LABELS,
-                actual=len(labels),
-                path=["input", "labels"],
-            )
-        for name, value in labels:
-            check_text(name, ["input", "labels"], limit=MAX_LABEL)
-            check_text(value, ["input", "labels"], limit=MAX_LABEL)
-        encoded = _encoded(given)
-        check_input(workflow.definition.input_schema, given)
-        run = NewRun(
-            RunId(uuid7()),
-            workflow.workspace_id,
-            workflow.id,
-            workflow.graph_id,
-            len(workflow.definition.graph.nodes),
-            TriggerKind.MANUAL,
-            actor.user.id,
-            encoded,
-            datetime.now(UTC),
-            labels=tuple(labels),
-        )
-        await self._engine.start(run)
-        self._progress.woken([run.id])
-        return _queued(run)
+        return await self._starter.start(actor, request)
 
     async def cancel(self, actor: Principal, run_id: RunId, reason: str | None) -> Run:
-        """Ask a run to stop; asking twice is asking once.
+        """Ask a run to stop; asking twice is asking once. Its executor is given a second to obey.
 
         Raises:
             NotFound: the caller sees no such run.
@@ -136,11 +86,13 @@ class RunService:
         if run.workspace_id not in actor.within(Permission.EXECUTE):
             raise Forbidden("Stopping runs needs the role EDITOR.")
         if reason is not None:
-            check_text(reason, ["input", "reason"], limit=_MAX_REASON)
+            check_text(reason, ["input", "reason"], limit=MAX_REASON)
         if run.status.is_finished:
             raise Conflict(f"The run has ended already ({run.status.value}).", path=["input", "id"])
         await self._queue.add_command(run_id, "cancel", "cancel", {"by": str(actor.user.id), "reason": reason})
         self._engine.look()
+        if run.status is not RunStatus.CANCELING:
+            await await_event(self._progress, run, RunCancelRequested)
         return await self.get(actor, run_id)
 
     # ── reading ──
@@ -165,23 +117,80 @@ class RunService:
         return {run.id: run for run in await self._reader.find_many(actor.within(Permission.READ), run_ids)}
 
     async def page(
-        self, actor: Principal, workspace_id: WorkspaceId | None, query: RunQuery, request: PageRequest
+        self,
+        actor: Principal,
+        workspace_id: WorkspaceId | None,
+        query: RunQuery,
+        request: PageRequest,
+        order: RunOrder = NEWEST_FIRST,
     ) -> Page[Run]:
-        """Return a page of runs of a workspace, newest first.
+        """Return a page of runs of a workspace.
 
         Raises:
             NotFound, WorkspaceRequired: see `Principal.workspace`.
             CursorInvalid: a cursor of another list.
         """
-        return await self._reader.list(actor.workspace(workspace_id), query, request)
+        return await self._reader.list(actor.workspace(workspace_id), query, request, order)
 
     async def count(self, actor: Principal, workspace_id: WorkspaceId | None, query: RunQuery) -> int:
         """Count what `page` lists."""
         return await self._reader.count(actor.workspace(workspace_id), query)
 
+    async def page_by_workspace(
+        self,
+        workspace_ids: Sequence[WorkspaceId],
+        query: RunQuery,
+        request: PageRequest,
+        order: RunOrder = NEWEST_FIRST,
+    ) -> Mapping[WorkspaceId, Page[Run]]:
+        """Return the same page of the runs of each of the workspaces, which the caller was shown.
+
+        Raises:
+            CursorInvalid: a cursor of another list.
+        """
+        return await self._reader.list_by_workspace(workspace_ids, query, request, order)
+
+    async def count_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], query: RunQuery
+    ) -> Mapping[WorkspaceId, int]:
+        """Count what `page_by_workspace` lists."""
+        return await self._reader.count_by_workspace(workspace_ids, query)
+
+    async def page_by_workflow(
+        self, workflow_ids: Sequence[WorkflowId], query: RunQuery, request: PageRequest, order: RunOrder = NEWEST_FIRST
+    ) -> Mapping[WorkflowId, Page[Run]]:
+        """Return the same page of the runs of each of the workflows, which the caller was shown.
+
+        Raises:
+            CursorInvalid: a cursor of another list.
+        """
+        return await self._reader.list_by_workflow(workflow_ids, query, request, order)
+
+    async def count_by_workflow(self, workflow_ids: Sequence[WorkflowId], query: RunQuery) -> Mapping[WorkflowId, int]:
+        """Count what `page_by_workflow` lists."""
+        return await self._reader.count_by_workflow(workflow_ids, query)
+
+    async def page_linked(
+        self, run_ids: Sequence[RunId], link: RunLink, request: PageRequest
+    ) -> Mapping[RunId, Page[Run]]:
+        """Return the same page of what came from each of the runs, which the caller was shown.
+
+        Raises:
+            CursorInvalid: a cursor of another list.
+        """
+        return await self._reader.list_linked(run_ids, link, request)
+
+    async def count_linked(self, run_ids: Sequence[RunId], link: RunLink) -> Mapping[RunId, int]:
+        """Count what `page_linked` lists."""
+        return await self._reader.count_linked(run_ids, link)
+
     async def definition(self, graph_id: GraphId) -> Definition:
         """Return the definition that a run is pinned to."""
         return await self._workflows.definition(graph_id)
+
+    async def definitions(self, graph_ids: Sequence[GraphId]) -> Mapping[GraphId, Definition]:
+        """Return the definitions that runs or versions are pinned to."""
+        return await self._workflows.definitions(graph_ids)
 
     async def payloads(self, run_ids: Sequence[RunId]) -> Mapping[RunId, tuple[bytes | None, bytes | None]]:
         """Return input and output of runs that the caller was shown."""
@@ -191,17 +200,31 @@ class RunService:
         """Return the state of a run that the caller was shown, at one point of its log."""
         return await self._reader.snapshot(run_id)
 
-    async def page_node_runs(self, run_id: RunId, request: PageRequest) -> Page[NodeRun]:
-        """Return a page of what the nodes of a run did, in the order of starting."""
-        return await self._reader.node_runs(run_id, request)
+    async def page_node_runs(
+        self, run_ids: Sequence[RunId], query: NodeRunQuery, request: PageRequest
+    ) -> Mapping[RunId, Page[NodeRun]]:
+        """Return the same page of what the nodes of each of the runs did, in the order of starting.
 
-    async def count_node_runs(self, run_id: RunId) -> int:
+        Raises:
+            CursorInvalid: a cursor of another list.
+        """
+        return await self._reader.node_runs(run_ids, query, request)
+
+    async def count_node_runs(self, run_ids: Sequence[RunId], query: NodeRunQuery) -> Mapping[RunId, int]:
         """Count what `page_node_runs` lists."""
-        return await self._reader.count_node_runs(run_id)
+        return await self._reader.count_node_runs(run_ids, query)
 
-    async def find_node_run(self, run_id: RunId, key: str, item_index: int | None) -> NodeRun | None:
-        """Return what one node did; None if it did not start."""
-        return await self._reader.find_node_run(run_id, key, item_index)
+    async def find_node_runs(
+        self, places: Sequence[tuple[RunId, str, int | None]]
+    ) -> Mapping[tuple[RunId, str, int | None], NodeRun]:
+        """Return what nodes, whose runs the caller was shown, did; those that did not start are left out."""
+        return await self._reader.find_node_runs(places)
+
+    async def called_by(
+        self, places: Sequence[tuple[RunId, str, int | None]]
+    ) -> Mapping[tuple[RunId, str, int | None], RunId]:
+        """Return the run that each of the nodes, whose runs the caller was shown, called last."""
+        return await self._reader.called_by(places)
 
     async def node_payloads(
         self, places: Sequence[tuple[RunId, str, int | None]], *, is_bounded: bool
@@ -209,19 +232,19 @@ class RunService:
         """Return inputs and outputs of nodes; bounded: outputs up to 64 KiB, as events show them."""
         return await self._reader.node_payloads(places, MAX_EVENT_OUTPUT_BYTES if is_bounded else None)
 
-    async def page_events(self, run: Run, request: PageRequest) -> Page[LoggedEvent]:
-        """Return a page of a run's log, oldest first; cursors are those of `follow`.
+    async def partial_texts(
+        self, places: Sequence[tuple[RunId, str, int | None]]
+    ) -> Mapping[tuple[RunId, str, int | None], str]:
+        """Return what the last attempts of nodes have written so far."""
+        return await self._reader.partial_texts(places)
 
-        Raises:
-            CursorInvalid: a cursor of another run, or none at all.
-        """
-        after = 0 if request.after is None else read_cursor(run, request.after)
-        before = None if request.before is None else read_cursor(run, request.before)
-        return await self._reader.events(run.id, request, after, before)
+    async def page_events(self, spans: Sequence[LogSpan], request: PageRequest) -> Mapping[LogSpan, Page[LoggedEvent]]:
+        """Return a page of each of several parts of logs (`log_span`), oldest first."""
+        return await self._reader.events(spans, request)
 
-    async def count_events(self, run_id: RunId) -> int:
-        """Count the events of a run's log."""
-        return await self._reader.count_events(run_id)
+    async def count_events(self, run_ids: Sequence[RunId]) -> Mapping[RunId, int]:
+        """Count the events of the log of each of the runs, which the caller was shown."""
+        return await self._reader.count_events(run_ids)
 
     # ── watching ──
 
@@ -254,28 +277,19 @@ class RunService:
                     yield run
 
 
-def _queued(run: NewRun) -> Run:
-    """Return a run as it is right after its insertion."""
-    return Run(
-        run.id,
-        run.workspace_id,
-        run.workflow_id,
-        run.graph_id,
-        RunStatus.QUEUED,
-        1,
-        run.node_count,
-        0,
-        run.trigger,
-        run.triggered_by,
-        run.priority,
-        run.labels,
-        run.created_at,
-    )
-
-
 def cursor_of(run_id: UUID, seq: int) -> str:
     """Return the cursor behind the event `seq` of a run."""
     return f"{run_id.hex[-8:]}-{seq}"
+
+
+def log_span(run: Run, request: PageRequest) -> LogSpan:
+    """Return the part of a run's log that a page is asked of; cursors are those of `RunService.follow`.
+
+    Raises:
+        CursorInvalid: a cursor of another run, or none at all.
+    """
+    after = 0 if request.after is None else read_cursor(run, request.after)
+    return LogSpan(run.id, after, None if request.before is None else read_cursor(run, request.before))
 
 
 def read_cursor(run: Run, cursor: str) -> int:
@@ -290,20 +304,3 @@ def read_cursor(run: Run, cursor: str) -> int:
     if match is None or match[1] != run.id.hex[-8:] or int(match[2]) > run.last_seq:
         raise CursorInvalid
     return int(match[2])
-
-
-def _refuse_problems(workflow: Workflow) -> None:
-    if not workflow.is_runnable:
-        errors = [problem for problem in workflow.problems if problem.is_error]
-        raise GraphHasProblems(errors, "The draft has errors and cannot be run.", path=["input", "workflowId"])
-
-
-def _encoded(given: Json) -> bytes:
-    try:
-        encoded = encode(given)
-    except NodeFault as fault:
-        raise InvalidInput(fault.message.replace("output", "input"), path=["input", "input"]) from fault
-    if len(encoded) > MAX_INPUT_BYTES:
-        message = f"An input has at most {MAX_INPUT_BYTES} bytes of JSON."
-        raise LimitExceeded(message, limit=MAX_INPUT_BYTES, actual=len(encoded), path=["input", "input"])
-    return encoded

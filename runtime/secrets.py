@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING
 
 from uuid_utils.compat import uuid7
 
+from domain.audit import AuditAction
 from domain.connections import Secret, check_secret_name, check_secret_value
 from domain.errors import NotFound
 from domain.identity import Permission
-from domain.ids import SecretId
+from domain.ids import Prefix, SecretId, to_global
 from domain.texts import check_text
+from runtime.audit import NO_AUDIT
 from runtime.identity import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from domain.identity import Principal
     from domain.ids import WorkspaceId
+    from domain.ports.audit import AuditTrail
     from domain.ports.paging import Page, PageRequest
     from domain.ports.repositories import Secrets
     from runtime.encryption import Vault
@@ -39,7 +42,15 @@ class SecretChange:
 class SecretService:
     """Named values that nobody reads back."""
 
-    def __init__(self, secrets: Secrets, vault: Vault, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        secrets: Secrets,
+        vault: Vault,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        audit: AuditTrail = NO_AUDIT,
+    ) -> None:
+        self._audit = audit
         self._secrets = secrets
         self._vault = vault
         self._clock = clock
@@ -66,6 +77,7 @@ class SecretService:
             updated_at=now,
         )
         await self._secrets.add(secret, self._sealed(secret, check_secret_value(value)))
+        await self._told(actor, AuditAction.SECRET_WRITTEN, secret)
         return secret
 
     async def update(self, actor: Principal, secret_id: SecretId, change: SecretChange) -> Secret:
@@ -84,6 +96,7 @@ class SecretService:
             secret = replace(secret, updated_at=self._clock())
             ciphertext = self._sealed(secret, check_secret_value(change.value))
         await self._secrets.save(secret, ciphertext)
+        await self._told(actor, AuditAction.SECRET_WRITTEN, secret)
         return secret
 
     async def delete(self, actor: Principal, secret_id: SecretId) -> None:
@@ -92,30 +105,33 @@ class SecretService:
         Raises:
             NotFound: no such secret.
             Forbidden: the caller may see it only.
+            InUse: published nodes use it.
         """
         secret = await self._get(actor, secret_id, Permission.ADMIN)
         await self._secrets.remove(secret.id, secret.workspace_id)
+        await self._told(actor, AuditAction.SECRET_DELETED, secret)
 
     async def find(self, actor: Principal, secret_id: SecretId) -> Secret | None:
         """Find a secret that the caller may see."""
-        return await self._secrets.find(secret_id, actor.within())
+        return (await self.list_by_id(actor, [secret_id])).get(secret_id)
 
-    async def page(self, actor: Principal, workspace_id: WorkspaceId, page: PageRequest) -> Page[Secret]:
-        """Read a page of a workspace's secrets by name.
+    async def list_by_id(self, actor: Principal, secret_ids: Sequence[SecretId]) -> Mapping[SecretId, Secret]:
+        """Return those of the secrets that the caller may see."""
+        return {one.id: one for one in await self._secrets.list_by_id(actor.within(), secret_ids)}
+
+    async def page_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], page: PageRequest
+    ) -> Mapping[WorkspaceId, Page[Secret]]:
+        """Read the same page of the secrets of each of the workspaces, which the caller was shown, by name.
 
         Raises:
-            NotFound: no such workspace.
             CursorInvalid: a cursor of another list.
         """
-        return await self._secrets.page(actor.workspace(workspace_id), page)
+        return await self._secrets.page_by_workspace(workspace_ids, page)
 
-    async def count(self, actor: Principal, workspace_id: WorkspaceId) -> int:
-        """Count the secrets of a workspace.
-
-        Raises:
-            NotFound: no such workspace.
-        """
-        return await self._secrets.count(actor.workspace(workspace_id))
+    async def count_by_workspace(self, workspace_ids: Sequence[WorkspaceId]) -> Mapping[WorkspaceId, int]:
+        """Count what `page_by_workspace` lists."""
+        return await self._secrets.count_by_workspace(workspace_ids)
 
     async def names(self, workspace_id: WorkspaceId) -> frozenset[str]:
         """Return the names that a graph of the workspace may use."""
@@ -141,6 +157,10 @@ class SecretService:
             raise NotFound(path=["input", "id"])
         actor.demand(secret.workspace_id, permission)
         return secret
+
+    async def _told(self, actor: Principal, action: AuditAction, secret: Secret) -> None:
+        target = to_global(Prefix.SECRET, secret.id)
+        await self._audit.record(actor, secret.workspace_id, action, target, secret.name)
 
     def _sealed(self, secret: Secret, value: str) -> bytes:
         return self._vault.seal(value, workspace_id=secret.workspace_id, object_id=secret.id)

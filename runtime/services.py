@@ -1,4 +1,4 @@
-"""The composition root, and the only door to `persistence`: everything that is alive while the process runs."""
+"""The composition root, and with `runtime.databases` the only door to `persistence`: everything that is alive while the process runs."""
 
 from __future__ import annotations
 
@@ -7,68 +7,92 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from uuid_utils.compat import uuid7
 
 from domain.connections import ChatSettings
-from domain.errors import DatabaseUnavailable, SetupFault
+from domain.errors import DatabaseUnavailable
 from domain.ids import ExecutorId
+from domain.rate_limits import SERVER_MODEL, Caps
+from persistence.api_keys import PostgresApiKeys
+from persistence.approvals import PostgresApprovals
+from persistence.audit import PostgresAudit
 from persistence.collections import open_vectors
+from persistence.compaction import PostgresCompaction
+from persistence.connection_permits import PostgresConnectionPermits
 from persistence.connections import PostgresConnections
 from persistence.data_tables import PostgresDataTables
-from persistence.database import open_database
-from persistence.embedded import embedded_postgres
 from persistence.external_tables import PostgresExternalTables
 from persistence.identity import PostgresIdentity
 from persistence.lease import ExecutorLease
-from persistence.migrate import is_current, migrate
 from persistence.partitions import ensure_partitions
+from persistence.people import PostgresPeople
+from persistence.reruns import PostgresReruns
 from persistence.run_listener import PostgresListener
 from persistence.run_log import PostgresRunLog
 from persistence.run_queue import PostgresRunQueue
 from persistence.runs import PostgresRuns
+from persistence.sealed import PostgresSealedValues
 from persistence.secrets import PostgresSecrets
+from persistence.steering import PostgresSteering
+from persistence.usage import PostgresUsage
 from persistence.vectors.faiss_index import IndexOptions
 from persistence.vectors.live_indexes import VectorOptions
+from persistence.versions import PostgresVersions
+from persistence.workflow_changes import PostgresWorkflowChanges
 from persistence.workflows import PostgresWorkflows
+from runtime.api_keys import ApiKeyService
+from runtime.approvals import ApprovalService
+from runtime.audit import AuditService
 from runtime.clients.http import open_http
+from runtime.clients.limited import LimitedHttp, LimitedTables
 from runtime.clients.local_embeddings import DEFAULT_MODEL, FastembedModel, LocalEmbedder
 from runtime.clients.outbound import OutboundGuard
 from runtime.collections import CollectionService
+from runtime.compaction import Compactor
+from runtime.connection_limits import ConnectionLimits
 from runtime.connection_tests import ConnectionTester
 from runtime.connections import ConnectionService
 from runtime.data_tables import DataTableService
+from runtime.databases import open_configured
 from runtime.documents import DocumentService
 from runtime.drafts import Drafts
+from runtime.ears import Ears
 from runtime.embedders import Embedders
 from runtime.encryption import Vault
+from runtime.graph_edits import GraphEdits
 from runtime.health import Health
 from runtime.identity import IdentityService, utc_now
 from runtime.ingestion import Ingestion
-from runtime.keys import open_keys
+from runtime.keys import open_encryption_keys, open_keys
 from runtime.local import EngineLimits, LocalEngine
-from runtime.node_collections import WorkspaceCollections
+from runtime.metrics import Metrics
 from runtime.node_services import ProcessServices
 from runtime.passwords import Passwords
+from runtime.people import People
+from runtime.previews import PreviewService
 from runtime.progress import Progress
 from runtime.rebuilds import Rebuilder
 from runtime.registry import load_registry
+from runtime.reruns import RerunService
 from runtime.retrieval import Retrieval
+from runtime.rotation import KeyRotation
 from runtime.runs import RunService
 from runtime.secrets import SecretService
-from runtime.tasks import task_group
+from runtime.service_parts import StoredParts, VectorParts, own_database
+from runtime.steering import SteeringService
+from runtime.sub_workflows import SubWorkflows
+from runtime.tasks import running
 from runtime.tokens import AccessTokens, setup_token
+from runtime.usage import UsageService
+from runtime.versions import VersionService
+from runtime.workflow_changes import WorkflowFollowers
+from runtime.workflow_files import WorkflowFiles
 from runtime.workflows import WorkflowService
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Sequence
-    from uuid import UUID
+    from collections.abc import AsyncGenerator
 
-    from domain.ids import WorkspaceId
-    from domain.ports.collections import Collections
-    from domain.ports.node_collections import NodeCollections
-    from domain.ports.outbound import HttpClient
     from persistence.database import Database
     from runtime.registry import Registry
     from runtime.settings import Settings
@@ -82,7 +106,12 @@ class Services:
 
     settings: Settings
     identity: IdentityService
+    people: People
     workflows: WorkflowService
+    versions: VersionService
+    graph_edits: GraphEdits
+    workflow_followers: WorkflowFollowers
+    workflow_files: WorkflowFiles
     secrets: SecretService
     connections: ConnectionService
     connection_tester: ConnectionTester
@@ -90,72 +119,47 @@ class Services:
     collections: CollectionService
     documents: DocumentService
     runs: RunService
+    steering: SteeringService
+    approvals: ApprovalService
+    reruns: RerunService
+    previews: PreviewService
+    usage: UsageService
     progress: Progress
     registry: Registry
     health: Health
     engine: LocalEngine
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """Identity, secrets and connections: what needs keys."""
-
-    identity: IdentityService
-    secrets: SecretService
-    connections: ConnectionService
-
-
-@dataclass(frozen=True, slots=True)
-class _Vectors:
-    """Collections: what keeps them, and what is done with them."""
-
-    store: Collections
-    ingestion: Ingestion
-    retrieval: Retrieval
-    rebuilder: Rebuilder
-    collections: CollectionService
-    documents: DocumentService
-
-    def of_workspace(self, workspace_id: WorkspaceId) -> NodeCollections:
-        """Return what nodes of a workspace may use."""
-        return WorkspaceCollections(self.store, self.ingestion, self.retrieval, workspace_id)
-
-
-class _Ears:
-    """Passes what the database says to followers and to the engine."""
-
-    def __init__(self, progress: Progress, engine: LocalEngine) -> None:
-        self._progress = progress
-        self._engine = engine
-
-    def woken(self, run_ids: Sequence[UUID]) -> None:
-        """Let followers read."""
-        self._progress.woken(run_ids)
-
-    def commanded(self, run_ids: Sequence[UUID]) -> None:
-        """Let the engine look for commands."""
-        if not run_ids or any(self._engine.holds(run_id) for run_id in run_ids):
-            self._engine.look()
+    metrics: Metrics
+    api_keys: ApiKeyService
+    audit: AuditService
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncGenerator[Services]:
+async def open_services(settings: Settings, *, is_migrating: bool = True) -> AsyncGenerator[Services]:
     """Open everything in the order in which it depends on each other; close it in the opposite order.
+
+    The embedded database is migrated first, unless that is another process's business.
 
     Raises:
         SetupFault: the process cannot start as it is configured.
         DatabaseUnavailable: the database does not answer.
     """
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(_open_database(settings))
-        guard = OutboundGuard(settings.outbound.allowed, _own_database(settings))
-        http = await stack.enter_async_context(open_http(guard, connect_timeout_s=settings.outbound.connect_timeout_s))
+        metrics = Metrics()
+        database = await stack.enter_async_context(open_configured(settings, is_migrating=is_migrating))
+        guard = OutboundGuard(settings.outbound.allowed, own_database(settings))
+        executor = ExecutorId(uuid7())
+        limits = ConnectionLimits(PostgresConnectionPermits(database, executor))
+        bare = await stack.enter_async_context(open_http(guard, connect_timeout_s=settings.outbound.connect_timeout_s))
+        http = LimitedHttp(bare, limits)
         stored = await _open_stored(settings, database, guard)
+        audit = stored.audit
+        await stack.enter_async_context(running(("audit", audit.run())))
         # It reads the metadata of what is installed.
-        registry = await asyncio.to_thread(load_registry)
-        workflows = PostgresWorkflows(database)
-        data_tables = DataTableService(PostgresDataTables(database))
-        vectors = await stack.enter_async_context(_open_vectors(settings, database, stored.connections, http))
+        registry = await asyncio.to_thread(load_registry, is_logged=True)
+        workflows = PostgresWorkflows(database, registry.names)
+        data_tables = DataTableService(PostgresDataTables(database), audit=audit)
+        external_tables = LimitedTables(PostgresExternalTables(guard.addresses, database), limits)
+        vectors = await stack.enter_async_context(_open_vectors(settings, database, stored, http, metrics))
         drafts = Drafts(
             workflows,
             registry.names,
@@ -165,10 +169,11 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             collections=vectors.collections,
         )
         reader, queue = PostgresRuns(database), PostgresRunQueue(database)
-        progress = Progress(reader)
-        executor = ExecutorId(uuid7())
-        log = PostgresRunLog(database, executor.hex, on_stored=progress.stored)
-        external_tables = PostgresExternalTables(guard.addresses, database)
+        progress = Progress(reader, metrics)
+        log = PostgresRunLog(
+            database, executor.hex, on_stored=(progress.stored, metrics.stored), on_commit=metrics.committed
+        )
+        versions = PostgresVersions(database, registry.names)
         nodes = ProcessServices(
             http,
             stored.connections,
@@ -176,32 +181,60 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             collections=vectors.of_workspace,
             data_tables=data_tables,
             external_tables=external_tables,
+            sub_workflows=SubWorkflows(drafts, versions),
+            limits=limits,
+            prices=settings.llm.price_list,
         )
-        limits = EngineLimits(
+        engine_limits = EngineLimits(
             settings.runs.max_concurrent_runs,
             settings.runs.poll_s,
             settings.runs.takeover_probe_s,
             settings.runs.max_recoveries,
             settings.runs.cancel_grace_s,
+            settings.runs.linger_s,
         )
-        engine = LocalEngine(executor, queue, log, nodes, registry, workflows.definition, limits)
-        await stack.enter_async_context(_alive(settings, database, log, engine, progress))
-        await stack.enter_async_context(_tasks(("rebuilds", vectors.rebuilder.run())))
+        engine = LocalEngine(executor, queue, log, nodes, registry, workflows.definition, engine_limits)
+        followers = WorkflowFollowers(PostgresWorkflowChanges(database), drafts)
+        await stack.enter_async_context(running(("connection limits", limits.run())))
+        ears = Ears(progress, engine, followers, limits)
+        await stack.enter_async_context(_alive(settings, database, log, engine, ears))
+        compactor = Compactor(PostgresCompaction(database), settings.runs.compact_after_s)
+        metrics.watch("runs_in_memory", "Runs in the memory of this process.", lambda: engine.run_count)
+        metrics.watch("run_followers", "Clients that follow runs in this process.", lambda: progress.follower_count)
+        await stack.enter_async_context(
+            running(("rebuilds", vectors.rebuilder.run()), ("compaction", compactor.run()), ("metrics", metrics.run()))
+        )
+        workflow_service = WorkflowService(workflows, drafts, registry.names, audit=audit)
+        runs = RunService(drafts, queue, reader, engine, progress)
+        steering = PostgresSteering(database)
         yield Services(
             settings,
             stored.identity,
-            WorkflowService(workflows, drafts, registry.names),
+            People(PostgresPeople(database), steering, vectors.store, stored.connections, engine.look, audit=audit),
+            workflow_service,
+            VersionService(versions, workflow_service, drafts, audit=audit),
+            GraphEdits(workflow_service, workflows, registry.names),
+            followers,
+            WorkflowFiles(workflow_service, registry.names),
             stored.secrets,
             stored.connections,
             ConnectionTester(stored.connections, http, external_tables),
             data_tables,
             vectors.collections,
             vectors.documents,
-            RunService(drafts, queue, reader, engine, progress),
+            runs,
+            SteeringService(runs, steering, progress, engine.look),
+            ApprovalService(PostgresApprovals(database), engine.look),
+            RerunService(drafts, PostgresReruns(database, workflows), reader, registry, engine, progress),
+            PreviewService(workflow_service, runs, stored.secrets, registry.names),
+            UsageService(PostgresUsage(database)),
             progress,
             registry,
-            Health(database.check, engine),
+            Health(database.check, engine, reader),
             engine,
+            metrics,
+            stored.api_keys,
+            audit,
         )
 
 
@@ -222,103 +255,69 @@ async def open_identity(settings: Settings) -> AsyncGenerator[IdentityService]:
         SetupFault: the process cannot start as it is configured.
         DatabaseUnavailable: the database does not answer.
     """
-    async with _open_database(settings) as database:
-        guard = OutboundGuard(settings.outbound.allowed, _own_database(settings))
+    async with open_configured(settings) as database:
+        guard = OutboundGuard(settings.outbound.allowed, own_database(settings))
         yield (await _open_stored(settings, database, guard)).identity
 
 
-async def migrate_database(settings: Settings) -> None:
-    """Bring the database to the newest schema.
+@asynccontextmanager
+async def open_rotation(settings: Settings) -> AsyncGenerator[KeyRotation]:
+    """Open what seals stored values anew; servers may be at work beside it.
 
     Raises:
-        SetupFault: the database cannot be used as it is configured.
+        SetupFault: the process cannot start as it is configured.
         DatabaseUnavailable: the database does not answer.
     """
-    async with _database_url(settings) as url:
-        await migrate(url)
+    keys = await asyncio.to_thread(open_encryption_keys, settings)
+    async with open_configured(settings) as database:
+        yield KeyRotation(PostgresSealedValues(database), Vault(keys))
 
 
-async def is_migrated(settings: Settings) -> bool:
-    """Whether the database answers and has exactly the newest schema.
-
-    Raises:
-        SetupFault: the database cannot be used as it is configured.
-        DatabaseUnavailable: the database does not answer.
-    """
-    async with _database_url(settings) as url:
-        return await is_current(url)
-
-
-@asynccontextmanager
-async def _database_url(settings: Settings) -> AsyncGenerator[str]:
-    if settings.database_url is not None:
-        yield settings.database_url.get_secret_value()
-        return
-    async with embedded_postgres(settings.data_dir) as url:
-        yield url
-
-
-@asynccontextmanager
-async def _open_database(settings: Settings) -> AsyncGenerator[Database]:
-    async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(_database_url(settings))
-        if settings.database_url is None:
-            await migrate(url)
-        elif not await is_current(url):
-            raise SetupFault("The database does not have this version's tables: run `anabranch migrate` first.")
-        yield await stack.enter_async_context(
-            open_database(
-                url,
-                pool_size=settings.database.pool_size,
-                statement_timeout_ms=settings.database.statement_timeout_ms,
-            )
-        )
-
-
-async def _open_stored(settings: Settings, database: Database, guard: OutboundGuard) -> _Stored:
-    def keys() -> tuple[tuple[str, ...], tuple[str, ...]]:
-        is_embedded = settings.database_url is None
-        return (
-            open_keys(settings.token_keys, settings.data_dir / "token.key"),
-            open_keys(settings.encryption_keys, settings.data_dir / "encryption.key", is_made=is_embedded),
-        )
-
-    token_keys, encryption_keys = await asyncio.to_thread(keys)
+async def _open_stored(settings: Settings, database: Database, guard: OutboundGuard) -> StoredParts:
+    token_keys = await asyncio.to_thread(open_keys, settings.token_keys, settings.data_dir / "token.key")
+    encryption_keys = await asyncio.to_thread(open_encryption_keys, settings)
     vault, llm = Vault(encryption_keys), settings.llm
     server_chat = None
     if llm.base_url is not None:
         key = None if llm.api_key is None else llm.api_key.get_secret_value()
-        server_chat = ChatSettings(llm.base_url, key, llm.model)
+        caps = Caps(SERVER_MODEL, "the server's own", llm.max_concurrent, llm.requests_per_minute)
+        server_chat = ChatSettings(llm.base_url, key, llm.model, caps)
+    audit = AuditService(PostgresAudit(database), utc_now)
     identity = IdentityService(
         PostgresIdentity(database),
         AccessTokens(token_keys, clock=utc_now),
         Passwords(),
         setup_token=setup_token(token_keys[0]),
         is_sign_up_open=settings.signup == "open" or settings.is_loopback,
+        audit=audit,
     )
-    connections = ConnectionService(PostgresConnections(database), vault, guard.check_url, server_chat=server_chat)
-    return _Stored(identity, SecretService(PostgresSecrets(database), vault), connections)
+    connections = ConnectionService(
+        PostgresConnections(database), vault, guard.check_url, server_chat=server_chat, audit=audit
+    )
+    keys_of_programs = ApiKeyService(PostgresApiKeys(database), audit)
+    secrets = SecretService(PostgresSecrets(database), vault, audit=audit)
+    return StoredParts(identity, secrets, connections, keys_of_programs, audit)
 
 
 @asynccontextmanager
 async def _open_vectors(
-    settings: Settings, database: Database, connections: ConnectionService, http: HttpClient
-) -> AsyncGenerator[_Vectors]:
+    settings: Settings, database: Database, stored: StoredParts, http: LimitedHttp, metrics: Metrics
+) -> AsyncGenerator[VectorParts]:
     named = settings.embedding
     model = FastembedModel(named.model or DEFAULT_MODEL, named.model_path, settings.data_dir / "models")
-    embedders = Embedders(LocalEmbedder(model), connections, http)
+    embedders = Embedders(LocalEmbedder(model), stored.connections, http)
     async with open_vectors(database, settings.data_dir / "indexes", _vector_options(settings)) as store:
-        ingestion, retrieval = Ingestion(store, embedders), Retrieval(store, embedders)
+        ingestion, retrieval = Ingestion(store, embedders), Retrieval(store, embedders, metrics)
         rebuilder = Rebuilder(store, embedders)
-        collections = CollectionService(store, embedders, retrieval, rebuilder)
-        yield _Vectors(
+        collections = CollectionService(store, embedders, retrieval, rebuilder, audit=stored.audit)
+        yield VectorParts(
             store, ingestion, retrieval, rebuilder, collections, DocumentService(store, collections, ingestion)
         )
 
 
 @asynccontextmanager
 async def _alive(
-    settings: Settings, database: Database, log: PostgresRunLog, engine: LocalEngine, progress: Progress
+    settings: Settings, database: Database, log: PostgresRunLog, engine: LocalEngine, ears: Ears
 ) -> AsyncGenerator[None]:
     """Hold the lease, write the log, listen and execute; hand the runs over at the end."""
     await ensure_partitions(database, datetime.now(UTC).date())
@@ -329,10 +328,10 @@ async def _alive(
         expiry_s=settings.runs.lease_expiry_s,
         on_lost=engine.lost,
     )
-    listener = PostgresListener(database, engine.executor.hex, _Ears(progress, engine))
+    listener = PostgresListener(database, engine.executor.hex, ears)
     await lease.start()
     try:
-        async with _tasks(("run log", log.run()), ("listener", listener.run()), ("partitions", _keep_ahead(database))):
+        async with running(("run log", log.run()), ("listener", listener.run()), ("partitions", _keep_ahead(database))):
             async with engine.open():
                 yield
             async with asyncio.timeout(settings.shutdown_timeout_s):
@@ -344,16 +343,6 @@ async def _alive(
         await lease.stop()
 
 
-@asynccontextmanager
-async def _tasks(*works: tuple[str, Coroutine[None, None, None]]) -> AsyncGenerator[None]:
-    """Run works beside the block; they end with it, and a fault in one ends it."""
-    async with task_group() as group:
-        tasks = [group.create_task(work, name=name) for name, work in works]
-        yield
-        for task in tasks:
-            task.cancel()
-
-
 async def _keep_ahead(database: Database) -> None:
     """Make the partitions of the coming days, again and again."""
     while True:
@@ -362,11 +351,3 @@ async def _keep_ahead(database: Database) -> None:
             await ensure_partitions(database, datetime.now(UTC).date())
         except DatabaseUnavailable:
             continue
-
-
-def _own_database(settings: Settings) -> list[str]:
-    """Return the address of our own database, which no node may reach, where it has one."""
-    if settings.database_url is None:
-        return []
-    parts = urlsplit(settings.database_url.get_secret_value())
-    return [f"{parts.hostname}:{parts.port or 5432}"] if parts.hostname else []

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from domain.prices import ModelPrice, PriceList
+
+
+def _json(value: object) -> object:
+    """Read an object that a variable holds as JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise ValueError("it is no JSON") from error
 
 
 def _parts(value: object) -> object:
@@ -15,7 +28,7 @@ def _parts(value: object) -> object:
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):
-        return json.loads(value)
+        return _json(value)
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
@@ -29,6 +42,20 @@ class Group(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, extra="forbid")
 
 
+Amount = Annotated[Decimal, Field(ge=0, max_digits=24, decimal_places=12)]
+
+
+class PriceSettings(Group):
+    """What a model costs."""
+
+    input: Amount
+    """A million tokens sent."""
+    output: Amount
+    """A million tokens received."""
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"
+    """ISO 4217 code."""
+
+
 class LlmSettings(Group):
     """The model that LLM_CALL nodes use where neither node nor workspace names a connection."""
 
@@ -38,6 +65,26 @@ class LlmSettings(Group):
     """Its key."""
     model: str | None = None
     """The model's name, such as `qwen-plus`."""
+    max_concurrent: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Requests to it at once, of all processes together; no limit when absent."""
+    requests_per_minute: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Requests to it in any minute, of all processes together; no limit when absent."""
+    prices: Annotated[dict[str, PriceSettings], NoDecode, BeforeValidator(_json)] = {}
+    """What models cost per million tokens, as JSON: `{"qwen-plus": {"input": "0.4", "output": "1.2", "currency": "USD"}}`; `"qwen-*"` stands for all names that begin so, and all prices are in one currency."""
+
+    @field_validator("prices")
+    @classmethod
+    def _one_currency(cls, prices: dict[str, PriceSettings]) -> dict[str, PriceSettings]:
+        if len({price.currency for price in prices.values()}) > 1:
+            raise ValueError("all prices must be in one currency, or costs could not be added up")
+        return prices
+
+    @property
+    def price_list(self) -> PriceList:
+        """The prices as costs are computed by them."""
+        return PriceList(
+            {name: ModelPrice(price.input, price.output, price.currency) for name, price in self.prices.items()}
+        )
 
 
 class EmbeddingSettings(Group):
@@ -71,7 +118,7 @@ class RunsSettings(Group):
     """The embedded engine."""
 
     max_concurrent_runs: int = 1_000
-    """Runs in the memory of one process."""
+    """Runs in the memory of one process; 0 = it executes none and leaves them to others, as `serve --no-runs` does."""
     lease_renewal_s: float = 5.0
     """How often an executor renews its lease."""
     lease_expiry_s: float = 15.0
@@ -82,6 +129,10 @@ class RunsSettings(Group):
     """How often the engine looks for commands and runs that a lost wake-up left behind."""
     max_recoveries: int = 10
     """Recoveries without progress in between, before a run is CRASHED."""
+    linger_s: float = 2.0
+    """How long a run that only waits stays in memory."""
+    compact_after_s: float = 600.0
+    """After how long the pieces of text that an ended run has streamed are merged in its log."""
     cancel_grace_s: float = 5.0
     """How long a cancelled node may take before it is abandoned."""
 
@@ -131,17 +182,23 @@ class ApiSettings(Group):
     max_subscriptions_per_socket: int = 100
     """Operations at once on one websocket."""
     max_sockets: int = 10_000
-    """Websockets of one process."""
+    """Websockets and streams over HTTP of one process."""
     init_timeout_s: float = 10.0
     """How long a websocket may wait before `connection_init`."""
     ping_interval_s: float = 20.0
     """Time between two pings on a websocket."""
+    heartbeat_interval_s: float = 10.0
+    """Time between two signs of life on a stream over HTTP."""
     session_check_s: float = 25.0
-    """How often the session behind a websocket is looked up again."""
+    """How often the session behind a websocket or stream is looked up again."""
     is_introspection_enabled: bool = True
     """Whether the schema can be read through the API."""
     is_graphiql_enabled: bool = True
     """Whether `/graphiql` is served."""
+    trusted_documents: Path | None = None
+    """A JSON file `{sha256: document}` of documents that clients may ask for by their hash."""
+    is_trusted_only: bool = False
+    """Whether nothing but these documents is executed."""
     allowed_origins: Texts = ()
     """Origins of other sites whose pages may call the API, separated by commas; the server's own always may."""
 
@@ -167,6 +224,10 @@ class Settings(BaseSettings):
     """The address the server listens on."""
     port: int = 8000
     """The port the server listens on; 0 = a free one."""
+    public_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+$")] | None = None
+    """Where people reach the server, such as `https://flows.example.com`, for links that are sent; absent = where a request did."""
+    trusted_proxies: Texts = ()
+    """Addresses and networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed, separated by commas, such as `127.0.0.1` or `10.0.0.0/8`; nobody's if absent."""
     engine: Literal["local"] = "local"
     """What executes runs."""
     signup: Literal["auto", "open"] = "auto"
@@ -177,6 +238,8 @@ class Settings(BaseSettings):
     """Fernet keys of secrets at rest, separated by commas: the first encrypts, all decrypt; made under `data_dir` when absent and embedded."""
     is_development: bool = False
     """Whether documents' mistakes are answered with suggestions."""
+    metrics_token: SecretStr | None = None
+    """What `/metrics` is asked with, as `Authorization: Bearer …`; without one it answers only while the server listens on loopback."""
     shutdown_timeout_s: float = 10.0
     """How long a stopping server waits for requests and runs."""
     llm: LlmSettings = LlmSettings()
@@ -191,3 +254,8 @@ class Settings(BaseSettings):
     def is_loopback(self) -> bool:
         """Whether the server listens on this machine only."""
         return self.host in {"127.0.0.1", "::1", "localhost"}
+
+    def address(self, origin: str | None = None) -> str:
+        """Return where people reach the server, who made a request at `origin`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or origin or f"http://{host}:{self.port}"

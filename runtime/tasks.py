@@ -1,4 +1,4 @@
-"""Task groups that raise what their block raised, not a group around it."""
+"""Task groups that raise what their block raised, not a group around it; and tasks that last as long as a block."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Coroutine
 
 
 @asynccontextmanager
@@ -29,3 +29,13 @@ async def task_group() -> AsyncGenerator[asyncio.TaskGroup]:
         if fault is not None and not isinstance(fault, asyncio.CancelledError):
             raise fault from None
         raise
+
+
+@asynccontextmanager
+async def running(*works: tuple[str, Coroutine[None, None, None]]) -> AsyncGenerator[None]:
+    """Run works, each with its name, beside the block; they end with it, and a fault in one ends it."""
+    async with task_group() as group:
+        tasks = [group.create_task(work, name=name) for name, work in works]
+        yield
+        for task in tasks:
+            task.cancel()

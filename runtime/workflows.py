@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from secrets import token_hex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from uuid_utils.compat import uuid7
 
-from domain.config_fields import without_defaults
-from domain.drafts import read_graph, read_settings
+from domain.audit import AuditAction
+from domain.config_fields import canonical
+from domain.drafts import read_graph, read_settings, too_deep
+from domain.edits import touched_nodes
 from domain.errors import AlreadyExists, Conflict, GraphHasProblems, InvalidInput, LimitExceeded, NotFound
 from domain.identity import Permission
-from domain.ids import WorkflowId
+from domain.ids import Prefix, WorkflowId, to_global
+from domain.layout import layout_of, replaced
 from domain.ports.repositories import WorkflowRow
-from domain.problems import Problem
+from domain.problems import UNKNOWN_KIND, Problem
+from domain.slugs import candidates, checked_slug, slug_of
 from domain.texts import check_line, check_text
 from domain.workflow import (
     SLUG_PATTERN,
     UNSET,
     Definition,
-    Graph,
     Workflow,
     WorkflowChange,
     WorkflowDraft,
@@ -29,6 +31,7 @@ from domain.workflow import (
     WorkflowOrder,
     WorkflowSettings,
 )
+from runtime.audit import NO_AUDIT
 from runtime.identity import utc_now
 from runtime.input_schema import compile_schema
 
@@ -36,20 +39,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from domain.edits import Edited
     from domain.identity import Principal
     from domain.ids import GraphId, WorkspaceId
     from domain.json_value import Json
     from domain.kinds import NodeKind
+    from domain.layout import Layout
+    from domain.ports.audit import AuditTrail
     from domain.ports.paging import Page, PageRequest
     from domain.ports.repositories import Workflows
-    from domain.workflow import GraphNode
     from runtime.drafts import Drafts
 
 MAX_NAME: Final = 200
 MAX_DESCRIPTION: Final = 10_000
 MAX_SLUGS: Final = 100
 _MAX_SEARCH: Final = 200
-_NUMBERED_SLUGS: Final = 9
 
 
 class WorkflowService:
@@ -62,6 +66,7 @@ class WorkflowService:
         kinds: Mapping[str, NodeKind],
         *,
         clock: Callable[[], datetime] = utc_now,
+        audit: AuditTrail = NO_AUDIT,
     ) -> None:
         """Take the store.
 
@@ -70,7 +75,9 @@ class WorkflowService:
             drafts: checks them.
             kinds: the node kinds that are there, by their names in `NodeConfigInput`.
             clock: the time.
+            audit: is told what was done.
         """
+        self._audit = audit
         self._workflows = workflows
         self._drafts = drafts
         self._kinds = kinds
@@ -89,17 +96,18 @@ class WorkflowService:
         """
         workspace = actor.workspace(workspace_id, Permission.WRITE)
         name = check_line(draft.name, ["input", "name"], limit=MAX_NAME)
-        definition, problems = await self._prepared(workspace, draft.definition)
+        definition, problems = await self._prepared(workspace, draft.definition, itself=draft.slug)
         row = WorkflowRow(
             id=WorkflowId(uuid7()),
             workspace_id=workspace,
-            slug=_slug(draft.slug) if draft.slug is not None else slug_of(name),
+            slug=checked_slug(draft.slug) if draft.slug is not None else slug_of(name),
             name=name,
             description=_description(draft.description),
             definition=definition,
             problems=problems,
             updated_at=self._clock(),
             updated_by=actor.user.id,
+            layout=layout_of(draft.definition.graph),
         )
         if draft.slug is not None:
             return await self._workflows.add(row)
@@ -116,31 +124,49 @@ class WorkflowService:
             Conflict: it is at another revision; it says which one and who made it.
             InvalidInput: a value is not acceptable.
             AlreadyExists: the slug is taken.
+            InUse: published nodes of other workflows use the slug that it gives up.
             GraphHasProblems: the graph has structural problems.
         """
         workflow = await self._get_for(actor, workflow_id, Permission.WRITE)
-        if workflow.revision != expected_revision:
-            # The update itself decides; this only spares a stale caller the checks of a graph that cannot be stored.
-            raise Conflict(
-                f"The workflow is at revision {workflow.revision} now, not {expected_revision}; "
-                "read it again and repeat the change.",
-                path=["input", "expectedRevision"],
-                current_revision=workflow.revision,
-                changed_by=workflow.updated_by,
-            )
+        refuse_stale(workflow, expected_revision)
         name, slug, description = change.name, change.slug, change.description
-        definition, problems = await self._prepared(workflow.workspace_id, _changed(workflow.definition, change))
-        row = WorkflowRow(
-            id=workflow.id,
-            workspace_id=workflow.workspace_id,
-            slug=workflow.slug if slug is UNSET else _slug(slug),
+        definition, problems = await self._prepared(
+            workflow.workspace_id,
+            _changed(workflow.definition, change),
+            workflow.definition,
+            itself=workflow.slug if slug is UNSET else slug,
+        )
+        row = replace(
+            self._row(actor, workflow, definition, problems),
+            slug=workflow.slug if slug is UNSET else checked_slug(slug),
             name=workflow.name if name is UNSET else check_line(name, ["input", "name"], limit=MAX_NAME),
             description=workflow.description if description is UNSET else _description(description),
-            definition=definition,
-            problems=problems,
-            updated_at=self._clock(),
-            updated_by=actor.user.id,
+            layout={} if change.graph is UNSET else replaced(workflow.definition.graph, change.graph),
+            touched=touched_nodes(workflow.definition.graph, definition.graph),
+            former_slug=None if slug in {UNSET, workflow.slug} else workflow.slug,
         )
+        return await self._workflows.save(row, expected_revision)
+
+    async def edit(
+        self, actor: Principal, workflow_id: WorkflowId, expected_revision: int, edit: Callable[[Definition], Edited]
+    ) -> Workflow:
+        """Change the definition of a draft by an edit of `domain.edits`.
+
+        Raises:
+            NotFound: no such workflow, or what the edit does not find.
+            Forbidden: the caller may see it only.
+            Conflict: it is at another revision; it says which one and who made it.
+            AlreadyExists, LimitExceeded: as the edit says.
+            GraphHasProblems: the graph would have structural problems.
+        """
+        workflow = await self.get_to_edit(actor, workflow_id)
+        refuse_stale(workflow, expected_revision)
+        edited = edit(workflow.definition)
+        definition, problems = await self._prepared(
+            workflow.workspace_id, edited.definition, workflow.definition, itself=workflow.slug
+        )
+        row = self._row(actor, workflow, definition, problems)
+        row = replace(row, layout=edited.layout, touched=edited.touched)
         return await self._workflows.save(row, expected_revision)
 
     async def delete(self, actor: Principal, workflow_id: WorkflowId) -> None:
@@ -149,10 +175,12 @@ class WorkflowService:
         Raises:
             NotFound: no such workflow.
             Forbidden: the caller may see it only.
-            InUse: it has runs that have not ended.
+            InUse: it has runs that have not ended, or published nodes of other workflows use it.
         """
         workflow = await self._get_for(actor, workflow_id, Permission.WRITE)
-        await self._workflows.remove(workflow.id, workflow.workspace_id)
+        await self._workflows.remove(workflow.id, workflow.workspace_id, actor.user.id)
+        target = to_global(Prefix.WORKFLOW, workflow.id)
+        await self._audit.record(actor, workflow.workspace_id, AuditAction.WORKFLOW_DELETED, target, workflow.name)
 
     # ── reading ──
 
@@ -184,34 +212,29 @@ class WorkflowService:
         """Return those of the workflows that the caller may see."""
         return {one.id: one for one in await self._drafts.list_by_id(actor.within(), workflow_ids)}
 
-    async def page(
-        self,
-        actor: Principal,
-        workspace_id: WorkspaceId | None,
-        chosen: WorkflowFilter,
-        order: WorkflowOrder,
-        page: PageRequest,
-    ) -> Page[Workflow]:
-        """Read a page of a workspace's workflows.
+    async def page_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], chosen: WorkflowFilter, order: WorkflowOrder, page: PageRequest
+    ) -> Mapping[WorkspaceId, Page[Workflow]]:
+        """Read the same page of the workflows of each of the workspaces, which the caller was shown.
 
         Raises:
-            NotFound, WorkspaceRequired: the caller sees no such workspace, or sees several and names none.
             InvalidInput: a filter that is too long.
             CursorInvalid: a cursor of another list.
         """
-        workspace = actor.workspace(workspace_id)
-        return await self._workflows.page(workspace, _acceptable(chosen), order, page)
+        return await self._workflows.page_by_workspace(workspace_ids, _acceptable(chosen), order, page)
 
-    async def count(self, actor: Principal, workspace_id: WorkspaceId | None, chosen: WorkflowFilter) -> int:
-        """Count the workflows of a workspace that a filter lets through.
+    async def count_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], chosen: WorkflowFilter
+    ) -> Mapping[WorkspaceId, int]:
+        """Count what `page_by_workspace` lists."""
+        return await self._workflows.count_by_workspace(workspace_ids, _acceptable(chosen))
 
-        Raises:
-            NotFound, WorkspaceRequired, InvalidInput: as with `page`.
-        """
-        return await self._workflows.count(actor.workspace(workspace_id), _acceptable(chosen))
+    async def layouts(self, workflow_ids: Sequence[WorkflowId]) -> Mapping[WorkflowId, Layout]:
+        """Read where the nodes are now of workflows whose runs the caller may see; those that are gone are left out."""
+        return await self._drafts.layouts(workflow_ids)
 
     async def definition(self, graph_id: GraphId) -> Definition:
-        """Read a definition that a run pins, for a caller who may see that run.
+        """Read a definition that a run pins, without layout, for a caller who may see that run.
 
         Raises:
             NotFound: there is none with this id.
@@ -235,58 +258,89 @@ class WorkflowService:
             return [Problem("TOO_LARGE", fault.message, is_structural=True)]
         return await self._drafts.check(workspace, Definition(graph=graph))
 
+    async def get_to_edit(self, actor: Principal, workflow_id: WorkflowId) -> Workflow:
+        """Return a workflow that the caller may change.
+
+        Raises:
+            NotFound: no such workflow.
+            Forbidden: the caller may see it only.
+        """
+        return await self._get_for(actor, workflow_id, Permission.WRITE, "workflowId")
+
     # ── inside ──
 
-    async def _get_for(self, actor: Principal, workflow_id: WorkflowId, permission: Permission) -> Workflow:
+    async def _get_for(
+        self, actor: Principal, workflow_id: WorkflowId, permission: Permission, named: str = "id"
+    ) -> Workflow:
         workflow = await self._workflows.find(actor.within(), workflow_id)
         if workflow is None:
-            raise NotFound("There is no workflow with this id.", path=["input", "id"])
+            raise NotFound("There is no workflow with this id.", path=["input", named])
         actor.demand(workflow.workspace_id, permission)
         return workflow
 
     async def _prepared(
-        self, workspace_id: WorkspaceId, definition: Definition
+        self,
+        workspace_id: WorkspaceId,
+        definition: Definition,
+        before: Definition | None = None,
+        *,
+        itself: str | None,
     ) -> tuple[Definition, tuple[Problem, ...]]:
-        """Return a definition as it is stored, with its problems; structural ones are refused."""
-        if definition.input_schema is not None:
-            compile_schema(definition.input_schema)
-        problems = await self._drafts.check(workspace_id, definition)
-        if any(problem.is_structural for problem in problems):
-            raise GraphHasProblems(problems, "The graph cannot be saved like this.", path=["input", "graph"])
-        nodes = tuple(self._canonical(node) for node in definition.graph.nodes)
-        graph = Graph(nodes=nodes, edges=definition.graph.edges)
-        return definition.model_copy(update={"graph": graph}), tuple(problems)
+        """Return a definition as it is stored, with its problems; structural ones are refused.
 
-    def _canonical(self, node: GraphNode) -> GraphNode:
-        config = {node.kind: without_defaults(self._kinds[node.kind].config, node.values)}
-        # Also where both are equal: dicts are, whatever the order of their keys.
-        return node.model_copy(update={"config": config})
+        But for nodes of kinds that went away with their plug-in: what is there may be repaired step by step.
+        """
+        if definition.input_schema is not None:
+            if (fault := too_deep(definition.input_schema)) is not None:
+                raise InvalidInput(f"The input schema {fault}.", path=["input", "inputSchema"])
+            compile_schema(definition.input_schema)
+        problems = await self._drafts.check(workspace_id, definition, itself)
+        strangers = self._drafts.strangers(before, definition) if before is not None else frozenset[str]()
+        if any(one.is_structural and not (one.code == UNKNOWN_KIND and one.node_key in strangers) for one in problems):
+            raise GraphHasProblems(problems, "The graph cannot be saved like this.", path=["input", "graph"])
+        return canonical(definition, self._kinds), tuple(problems)
+
+    def _row(
+        self, actor: Principal, workflow: Workflow, definition: Definition, problems: tuple[Problem, ...]
+    ) -> WorkflowRow:
+        """Return the next revision of a workflow in which nothing but its definition changes."""
+        return WorkflowRow(
+            id=workflow.id,
+            workspace_id=workflow.workspace_id,
+            slug=workflow.slug,
+            name=workflow.name,
+            description=workflow.description,
+            definition=definition,
+            problems=problems,
+            updated_at=self._clock(),
+            updated_by=actor.user.id,
+        )
 
     async def _add_with_free_slug(self, row: WorkflowRow) -> Workflow:
-        endings = ["", *(f"-{number}" for number in range(2, _NUMBERED_SLUGS + 1)), f"-{token_hex(4)}"]
-        for ending in endings[:-1]:
+        *numbered, last = candidates(row.slug)
+        for slug in numbered:
             try:
-                return await self._workflows.add(row.with_slug(_ended(row.slug, ending)))
+                return await self._workflows.add(row.with_slug(slug))
             except AlreadyExists:
                 continue
-        return await self._workflows.add(row.with_slug(_ended(row.slug, endings[-1])))
+        return await self._workflows.add(row.with_slug(last))
 
 
-def slug_of(name: str) -> str:
-    """Return a slug made from a name; `workflow` where the name has nothing that a slug can hold."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:64].strip("-") or "workflow"
+def refuse_stale(
+    workflow: Workflow, expected_revision: int, advice: str = "read it again and repeat the change"
+) -> None:
+    """Spare a stale caller the checks of a graph that cannot be stored; the update itself decides.
 
-
-def _ended(slug: str, ending: str) -> str:
-    return slug[: 64 - len(ending)].rstrip("-") + ending
-
-
-def _slug(given: str) -> str:
-    if re.fullmatch(SLUG_PATTERN, given) is None:
-        message = "A slug is lower-case letters, digits and dashes between them, 64 at most."
-        raise InvalidInput(message, path=["input", "slug"])
-    return given
+    Raises:
+        Conflict: the workflow is at another revision.
+    """
+    if workflow.revision != expected_revision:
+        raise Conflict(
+            f"The workflow is at revision {workflow.revision} now, not {expected_revision}; {advice}.",
+            path=["input", "expectedRevision"],
+            current_revision=workflow.revision,
+            changed_by=workflow.updated_by,
+        )
 
 
 def _description(given: str | None) -> str | None:

@@ -13,6 +13,7 @@ import pytest
 from blockbuster import BlockBuster
 
 from persistence.database import Database, open_database
+from runtime.memory import tune_collector
 from tests.support.databases import Databases
 from tests.support.postgres import Postgres, own_postgres
 
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 _OURS = ("anabranch", "domain", "gql", "persistence", "runtime")
 _LAST_TURNS = 20
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector from walking through all modules again and again: a fifth of the tests' time, in pauses of a second."""
+    tune_collector()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -68,9 +69,32 @@ def test_a_python_without_docstrings_builds_too() -> None:
 def test_a_changed_source_changes_the_hash_that_decides(
     build: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(build, "WEB", tmp_path)
+    monkeypatch.setattr(build, "WEB", tmp_path / "web")
     file = tmp_path / "a.ts"
     file.write_text("one")
     first = build.digest(file)
     file.write_text("two")
     assert build.digest(file) != first
+
+
+def test_the_schema_is_one_of_the_sources(build: Any) -> None:
+    assert build.SCHEMA in build.sources()
+    assert not [path for path in build.sources() if "generated" in path.parts]
+
+
+def test_the_built_pages_weigh_at_most_600_kb_compressed(build: Any) -> None:
+    weighed = build.weigh(build.STATIC)
+    assert 50_000 < weighed <= build.BUDGET_BYTES == 600_000
+
+
+def test_what_the_pages_load_counts_once_with_what_it_loads_itself(build: Any, tmp_path: Path) -> None:
+    chunks = {
+        "index.html": {"file": "a.js", "css": ["a.css"], "imports": ["b"], "dynamicImports": ["c"]},
+        "b": {"file": "b.js", "imports": ["c"]},
+        "c": {"file": "c.js", "imports": ["b"]},
+        "graphiql.html": {"file": "heavy.js"},
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps(chunks))
+    for name, size in {"index.html": 1, "a.js": 10, "a.js.gz": 5, "a.css": 100, "b.js": 1_000, "c.js": 10_000}.items():
+        (tmp_path / name).write_bytes(b"x" * size)
+    assert build.weigh(tmp_path) == 11_106

@@ -10,6 +10,7 @@ import argparse
 import gzip
 import hashlib
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -21,11 +22,14 @@ from pathlib import Path
 
 WEB = Path(__file__).resolve().parent
 STATIC = WEB.parent / "gql" / "static"
+SCHEMA = WEB.parent / "schema.graphql"
 MODULES = WEB / "node_modules"
 BUILT = STATIC / ".build"
 INSTALLED = MODULES / ".installed"
 TIMEOUT_S = 900
 COMPRESSED = {".js", ".css", ".svg", ".ttf"}
+BUDGET_BYTES = 600_000
+"""What the pages may weigh on the wire, GraphiQL aside."""
 
 
 class BuildFault(Exception):
@@ -105,18 +109,16 @@ def digest(*paths: Path) -> str:
     """Return a hash of names and contents."""
     total = hashlib.sha256()
     for path in paths:
-        total.update(f"{path.relative_to(WEB).as_posix()}\0".encode())
+        total.update(f"{path.relative_to(WEB.parent).as_posix()}\0".encode())
         total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()
 
 
 def sources() -> list[Path]:
     """Return every file that the built pages depend on."""
-    folders = [path for path in (WEB / "src").rglob("*") if path.is_file()]
-    named = [
-        WEB / name for name in ("build.py", "package-lock.json", "package.json", "tsconfig.json", "vite.config.ts")
-    ]
-    return sorted([*folders, *named, *WEB.glob("*.html")])
+    written = [path for path in (WEB / "src").rglob("*") if path.is_file() and "generated" not in path.parts]
+    names = ("build.py", "codegen.ts", "package-lock.json", "package.json", "tsconfig.json", "vite.config.ts")
+    return sorted([*written, *(WEB / name for name in names), *WEB.glob("*.html"), SCHEMA])
 
 
 def says(stamp: Path, expected: str) -> bool:
@@ -144,12 +146,43 @@ def build() -> None:
     started = time.monotonic()
     node = find_node()
     install(node)
-    say("building GraphiQL")
+    generate(node)
+    say("building the pages and GraphiQL")
     node.script("vite/bin/vite.js", "build", "--logLevel", "warn")
     compress(WEB / "dist")
+    weighed = weigh(WEB / "dist")
+    if weighed > BUDGET_BYTES:
+        raise BuildFault(f"The pages weigh {weighed / 1000:.0f} kB compressed, {BUDGET_BYTES / 1000:.0f} kB at most.")
     publish(WEB / "dist")
     BUILT.write_text(wanted)
-    say(f"built into gql/static in {time.monotonic() - started:.0f} s")
+    took_s = time.monotonic() - started
+    say(f"built into gql/static in {took_s:.0f} s; the pages weigh {weighed / 1000:.0f} kB compressed")
+
+
+def generate(node: Node) -> None:
+    """Check the pages' operations against schema.graphql and write their types into `src/app/generated`."""
+    say("checking operations")
+    node.script("@graphql-codegen/cli/esm/bin.js", "--config", "codegen.ts", "--silent")
+
+
+def weigh(folder: Path) -> int:
+    """Return how many bytes of `index.html` and of all that it can load go over the wire."""
+    chunks = json.loads((folder / "manifest.json").read_text())
+    files, waiting, seen = {"index.html"}, ["index.html"], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        chunk = chunks[name]
+        files |= {chunk["file"], *chunk.get("css", ()), *chunk.get("assets", ())}
+        waiting += [*chunk.get("imports", ()), *chunk.get("dynamicImports", ())]
+    return sum(_on_the_wire(folder / file) for file in files)
+
+
+def _on_the_wire(file: Path) -> int:
+    compressed = file.with_name(f"{file.name}.gz")
+    return (compressed if compressed.exists() else file).stat().st_size
 
 
 def compress(folder: Path) -> None:
@@ -176,6 +209,7 @@ def check() -> None:
     """Check the types of the pages and run their tests."""
     node = find_node()
     install(node)
+    generate(node)
     say("checking types")
     node.script("typescript/bin/tsc", "--noEmit")
     say("running tests")

@@ -7,6 +7,9 @@ export default defineConfig({
   plugins: [react()],
   build: {
     target: 'es2022',
+    // Themes are written with light-dark(), which older browsers do not know and no tool can replace.
+    cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
+    manifest: 'manifest.json',
     outDir: 'dist',
     emptyOutDir: true,
     license: { fileName: 'licenses.md' },
@@ -14,7 +17,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 8_000,
     rollupOptions: {
-      input: 'graphiql.html',
+      input: ['index.html', 'graphiql.html'],
       onLog(level, log, report) {
         // GraphiQL's own files carry hints to the React compiler, which has run before.
         if (log.code !== 'MODULE_LEVEL_DIRECTIVE') report(level, log);

@@ -76,12 +76,14 @@ class Collections(Protocol):
         """Find a collection by its name."""
         ...
 
-    async def page(self, workspace_id: WorkspaceId, request: PageRequest) -> Page[Collection]:
-        """Read a page of collections by name."""
+    async def page_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], request: PageRequest
+    ) -> Mapping[WorkspaceId, Page[Collection]]:
+        """Read the same page of the collections of each of the workspaces, by name."""
         ...
 
-    async def count(self, workspace_id: WorkspaceId) -> int:
-        """Count the collections of a workspace."""
+    async def count_by_workspace(self, workspace_ids: Sequence[WorkspaceId]) -> Mapping[WorkspaceId, int]:
+        """Count the collections of each of the workspaces."""
         ...
 
     async def names(self, workspace_id: WorkspaceId) -> frozenset[str]:
@@ -89,7 +91,15 @@ class Collections(Protocol):
         ...
 
     async def remove(self, collection: Collection) -> None:
-        """Delete a collection with everything in it, its snapshot included."""
+        """Delete a collection with everything in it, its snapshot included.
+
+        Raises:
+            InUse: published nodes use it.
+        """
+        ...
+
+    async def forget(self, collection_ids: Sequence[CollectionId]) -> None:
+        """Drop what this process and its disk keep of collections that are gone."""
         ...
 
     async def stats(self, collection_ids: Sequence[CollectionId]) -> Mapping[CollectionId, CollectionStats]:
@@ -124,13 +134,15 @@ class Collections(Protocol):
         ...
 
     async def page_documents(
-        self, collection_id: CollectionId, condition: Condition | None, request: PageRequest
-    ) -> Page[Document]:
-        """Read a page of documents, newest first."""
+        self, collection_ids: Sequence[CollectionId], condition: Condition | None, request: PageRequest
+    ) -> Mapping[CollectionId, Page[Document]]:
+        """Read the same page of the documents of each of the collections, newest first."""
         ...
 
-    async def count_documents(self, collection_id: CollectionId, condition: Condition | None) -> int:
-        """Count documents."""
+    async def count_documents(
+        self, collection_ids: Sequence[CollectionId], condition: Condition | None
+    ) -> Mapping[CollectionId, int]:
+        """Count the documents of each of the collections."""
         ...
 
     async def find_document(self, collection_id: CollectionId, external_id: str) -> Document | None:

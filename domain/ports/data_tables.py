@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from domain.data_tables import ALL_ROWS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from domain.data_tables import DataRow, DataTable, RowOrder, WriteMode, Written
-    from domain.filters import Condition
+    from domain.data_tables import ChosenRows, DataRow, DataTable, WriteMode, Written
     from domain.ids import DataRowId, DataTableId, WorkspaceId
     from domain.json_value import Json
     from domain.ports.paging import Page, PageRequest
+    from domain.rate_limits import Caps
 
 
 class DataTables(Protocol):
@@ -32,6 +34,7 @@ class DataTables(Protocol):
 
         Raises:
             NotFound: it is gone.
+            InUse: published nodes use it.
         """
         ...
 
@@ -43,16 +46,18 @@ class DataTables(Protocol):
         """Find a table by its name."""
         ...
 
-    async def page(self, workspace_id: WorkspaceId, request: PageRequest) -> Page[DataTable]:
-        """Read a page of tables by name.
+    async def page_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], request: PageRequest
+    ) -> Mapping[WorkspaceId, Page[DataTable]]:
+        """Read the same page of the tables of each of the workspaces, by name.
 
         Raises:
             CursorInvalid: a cursor of another list.
         """
         ...
 
-    async def count(self, workspace_id: WorkspaceId) -> int:
-        """Count the tables of a workspace."""
+    async def count_by_workspace(self, workspace_ids: Sequence[WorkspaceId]) -> Mapping[WorkspaceId, int]:
+        """Count the tables of each of the workspaces."""
         ...
 
     async def columns(self, workspace_id: WorkspaceId) -> Mapping[str, frozenset[str]]:
@@ -60,21 +65,19 @@ class DataTables(Protocol):
         ...
 
     async def page_rows(
-        self, table: DataTable, condition: Condition | None, order: RowOrder | None, request: PageRequest
-    ) -> Page[DataRow]:
-        """Read a page of rows, newest first without an order; condition and order are checked (`domain.data_rows`).
+        self, table_ids: Sequence[DataTableId], chosen: ChosenRows, request: PageRequest
+    ) -> Mapping[DataTableId, Page[DataRow]]:
+        """Read the same page of the rows of each of the tables, newest first without an order.
 
         Raises:
             CursorInvalid: a cursor of another list.
         """
         ...
 
-    async def count_rows(self, table: DataTable, condition: Condition | None) -> int:
-        """Count the rows that a checked condition lets through."""
-        ...
-
-    async def count_all_rows(self, table_ids: Sequence[DataTableId]) -> Mapping[DataTableId, int]:
-        """Count the rows of tables; those without rows are absent."""
+    async def count_rows(
+        self, table_ids: Sequence[DataTableId], chosen: ChosenRows = ALL_ROWS
+    ) -> Mapping[DataTableId, int]:
+        """Count the rows of each of the tables that a checked condition lets through."""
         ...
 
     async def list_rows(self, within: frozenset[WorkspaceId], row_ids: Sequence[DataRowId]) -> Sequence[DataRow]:
@@ -92,6 +95,8 @@ class ExternalDatabase:
     username: str | None
     password: str | None
     is_tls_verified: bool
+    caps: Caps | None = None
+    """The limits of the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +118,8 @@ class ExternalTables(Protocol):
 
         Raises:
             NodeFault: `TABLE_NOT_FOUND`, `INVALID_ROW`, `UNIQUE_VIOLATION`, `CONSTRAINT_VIOLATION`, `TOO_MANY_ROWS`,
-                `PERMISSION_DENIED`, `DATABASE_REFUSED`, `DATABASE_UNAVAILABLE`, `TIMED_OUT`, `ADDRESS_REFUSED`.
+                `PERMISSION_DENIED`, `DATABASE_REFUSED`, `DATABASE_UNAVAILABLE`, `TIMED_OUT`, `ADDRESS_REFUSED`,
+                `INVALID_RESPONSE`.
         """
         ...
 
@@ -121,6 +127,6 @@ class ExternalTables(Protocol):
         """Connect once; return what the server says it is.
 
         Raises:
-            NodeFault: `DATABASE_REFUSED`, `DATABASE_UNAVAILABLE`, `TIMED_OUT`, `ADDRESS_REFUSED`.
+            NodeFault: `DATABASE_REFUSED`, `DATABASE_UNAVAILABLE`, `TIMED_OUT`, `ADDRESS_REFUSED`, `INVALID_RESPONSE`.
         """
         ...

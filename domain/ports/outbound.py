@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from domain.rate_limits import Caps
     from domain.run import DeltaChannel, Usage
 
 # ── outbound HTTP ──
@@ -21,6 +22,8 @@ class Credential:
     headers: Mapping[str, str]
     query: Mapping[str, str]
     allowed_origins: frozenset[str]
+    caps: Caps | None = None
+    """The limits of the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,8 @@ class ChatRequest:
     stop: Sequence[str] = ()
     seed: int | None = None
     is_json: bool = False
+    must_be_priced: bool = False
+    """Whether only a model with a known price may be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,7 @@ class ChatModel(Protocol):
         """Ask and yield the answer as it comes; closing the iterator closes the connection at once.
 
         Raises:
-            NodeFault: `MODEL_REFUSED` (4xx), `MODEL_UNAVAILABLE` (5xx, network; retryable), `RATE_LIMITED` (429, with
+            NodeFault: `PRICE_UNKNOWN`, `MODEL_REFUSED` (4xx), `MODEL_UNAVAILABLE` (5xx, network; retryable), `RATE_LIMITED` (429, with
                 Retry-After), `INVALID_RESPONSE`, `ADDRESS_REFUSED`.
         """
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
         WorkflowId,
         WorkspaceId,
     )
+    from domain.layout import Layout, LayoutPatch
     from domain.ports.paging import Page, PageRequest
     from domain.problems import Problem
-    from domain.workflow import Definition, Workflow, WorkflowFilter, WorkflowOrder
+    from domain.workflow import Definition, Position, Workflow, WorkflowFilter, WorkflowOrder
 
 # ── identity ──
 
@@ -53,13 +54,22 @@ class Identities(Protocol):
         ...
 
     async def add_account(
-        self, account: Account, workspace: Workspace, session: NewSession, *, is_first_only: bool
+        self, account: Account, place: Workspace | bytes, session: NewSession, *, is_first_only: bool
     ) -> None:
-        """Make a user who owns a workspace and is signed in, in one transaction.
+        """Make a user who is signed in, in one transaction: the owner of a new workspace, or a member by an invitation.
 
         Raises:
             AlreadyExists: the address is taken.
-            InvalidToken: `is_first_only` and there is an account.
+            InvalidToken: `is_first_only` and there is an account; or nobody with this address is invited by the token.
+            LimitExceeded: the workspace has as many members as it may.
+        """
+        ...
+
+    async def invited_address(self, token_hash: bytes, now: datetime) -> str:
+        """Return the address that an open invitation is meant for.
+
+        Raises:
+            InvalidToken: unknown, used, expired or withdrawn.
         """
         ...
 
@@ -79,8 +89,10 @@ class Identities(Protocol):
         """Store another hash of the same password, unless the password changed meanwhile."""
         ...
 
-    async def save_password(self, user_id: UserId, old: str, new: str, *, keep: SessionId, now: datetime) -> bool:
-        """Store a new password's hash and end all sessions but one; False when the password changed meanwhile."""
+    async def save_password(
+        self, user_id: UserId, old: str, new: str, *, keep: SessionId | None, now: datetime
+    ) -> bool:
+        """Store a new password's hash and end all sessions but `keep`; False when the password changed meanwhile."""
         ...
 
     async def add_session(self, account: Account, session: NewSession, now: datetime) -> bool:
@@ -163,19 +175,22 @@ class Secrets(Protocol):
 
         Raises:
             NotFound: it is gone.
+            InUse: published nodes use it.
         """
         ...
 
-    async def find(self, secret_id: SecretId, within: frozenset[WorkspaceId]) -> Secret | None:
-        """Find a secret."""
+    async def list_by_id(self, within: frozenset[WorkspaceId], secret_ids: Sequence[SecretId]) -> Sequence[Secret]:
+        """List those of the secrets that are within, in any order."""
         ...
 
-    async def page(self, workspace_id: WorkspaceId, page: PageRequest) -> Page[Secret]:
-        """Read a page of secrets by name."""
+    async def page_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], page: PageRequest
+    ) -> Mapping[WorkspaceId, Page[Secret]]:
+        """Read the same page of the secrets of each of the workspaces, by name."""
         ...
 
-    async def count(self, workspace_id: WorkspaceId) -> int:
-        """Count the secrets of a workspace."""
+    async def count_by_workspace(self, workspace_ids: Sequence[WorkspaceId]) -> Mapping[WorkspaceId, int]:
+        """Count the secrets of each of the workspaces."""
         ...
 
     async def list_names(self, workspace_id: WorkspaceId) -> frozenset[str]:
@@ -199,28 +214,53 @@ class Connections(Protocol):
         """
         ...
 
+    async def save(self, before: Connection, after: Connection, ciphertext: bytes | None, *, is_kept: bool) -> None:
+        """Store a changed connection; `is_kept` leaves its credential as it is.
+
+        Raises:
+            AlreadyExists: the new name is taken in the workspace.
+            Conflict: it is not as it was read, so that a credential might go where it was not meant to.
+            InUse: published nodes use the name that it gives up.
+        """
+        ...
+
+    async def set_default(self, workspace_id: WorkspaceId, connection_id: ConnectionId | None) -> None:
+        """Make a connection the one that nodes use when they name none; None = no connection is."""
+        ...
+
+    async def list_defaults(
+        self, workspace_ids: Sequence[WorkspaceId]
+    ) -> Mapping[WorkspaceId, tuple[Connection, Sealed | None]]:
+        """Return what the nodes of workspaces use that name none, with its credential as it is stored."""
+        ...
+
     async def remove(self, connection_id: ConnectionId, workspace_id: WorkspaceId) -> None:
         """Delete a connection and its credential.
 
         Raises:
             NotFound: it is gone.
+            InUse: published nodes use it.
         """
         ...
 
-    async def find(self, connection_id: ConnectionId, within: frozenset[WorkspaceId]) -> Connection | None:
-        """Find a connection."""
+    async def list_by_id(
+        self, within: frozenset[WorkspaceId], connection_ids: Sequence[ConnectionId]
+    ) -> Sequence[Connection]:
+        """List those of the connections that are within, in any order."""
         ...
 
     async def find_by_name(self, name: str, workspace_id: WorkspaceId) -> tuple[Connection, Sealed | None] | None:
         """Find a connection by the name that nodes use, with its credential as it is stored."""
         ...
 
-    async def page(self, workspace_id: WorkspaceId, page: PageRequest) -> Page[Connection]:
-        """Read a page of connections by name."""
+    async def page_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], page: PageRequest
+    ) -> Mapping[WorkspaceId, Page[Connection]]:
+        """Read the same page of the connections of each of the workspaces, by name."""
         ...
 
-    async def count(self, workspace_id: WorkspaceId) -> int:
-        """Count the connections of a workspace."""
+    async def count_by_workspace(self, workspace_ids: Sequence[WorkspaceId]) -> Mapping[WorkspaceId, int]:
+        """Count the connections of each of the workspaces."""
         ...
 
     async def list_names(self, workspace_id: WorkspaceId) -> frozenset[str]:
@@ -244,6 +284,12 @@ class WorkflowRow:
     problems: tuple[Problem, ...]
     updated_at: datetime
     updated_by: UserId | None
+    layout: LayoutPatch = field(default_factory=dict[str, "Position | str | None"])
+    """What changes in the layout; the positions in `definition` count for nothing."""
+    touched: tuple[str, ...] = ()
+    """Keys of the nodes that it touches, for `workflowChanged`."""
+    former_slug: str | None = None
+    """The slug that it gives up, if it does."""
 
     def with_slug(self, slug: str) -> WorkflowRow:
         """Return the same row under another slug."""
@@ -267,6 +313,7 @@ class Workflows(Protocol):
         Raises:
             Conflict: another revision is stored; it says which one and by whom.
             AlreadyExists: the slug is taken in the workspace.
+            InUse: published nodes of other workflows use the slug that it gives up.
             NotFound: it is gone.
         """
         ...
@@ -275,11 +322,23 @@ class Workflows(Protocol):
         """Store what is wrong with a workflow as it is now; False if it has been changed meanwhile."""
         ...
 
-    async def remove(self, workflow_id: WorkflowId, workspace_id: WorkspaceId) -> None:
+    async def move(
+        self, workflow_id: WorkflowId, workspace_id: WorkspaceId, positions: Layout, moved_by: UserId | None
+    ) -> Workflow:
+        """Store where nodes are now; the revision stays.
+
+        Raises:
+            NotFound: the workflow, or a node that is named, is gone.
+        """
+        ...
+
+    async def remove(
+        self, workflow_id: WorkflowId, workspace_id: WorkspaceId, removed_by: UserId | None = None
+    ) -> None:
         """Delete a workflow with its finished runs.
 
         Raises:
-            InUse: it has runs that have not ended.
+            InUse: it has runs that have not ended, or published nodes of other workflows use it.
             NotFound: it is gone.
         """
         ...
@@ -298,24 +357,42 @@ class Workflows(Protocol):
         """List those of the workflows that are within, in any order."""
         ...
 
-    async def page(
-        self, workspace_id: WorkspaceId, chosen: WorkflowFilter, order: WorkflowOrder, page: PageRequest
-    ) -> Page[Workflow]:
-        """Read a page of workflows.
+    async def page_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], chosen: WorkflowFilter, order: WorkflowOrder, page: PageRequest
+    ) -> Mapping[WorkspaceId, Page[Workflow]]:
+        """Read the same page of the workflows of each of the workspaces.
 
         Raises:
             CursorInvalid: a cursor of another list.
         """
         ...
 
-    async def count(self, workspace_id: WorkspaceId, chosen: WorkflowFilter) -> int:
-        """Count the workflows that a filter lets through."""
+    async def count_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], chosen: WorkflowFilter
+    ) -> Mapping[WorkspaceId, int]:
+        """Count the workflows of each of the workspaces that a filter lets through."""
+        ...
+
+    async def names(self, workspace_id: WorkspaceId) -> Mapping[str, int | None]:
+        """Return the number of the published version of each of a workspace's workflows, by slug; None = none."""
+        ...
+
+    async def layouts(self, workflow_ids: Sequence[WorkflowId]) -> Mapping[WorkflowId, Layout]:
+        """Read where the nodes of workflows are now; those that are gone are left out."""
         ...
 
     async def definition(self, graph_id: GraphId) -> Definition:
-        """Read a definition that a run or a workflow pins.
+        """Read a definition that a run or a workflow pins, without layout.
 
         Raises:
             NotFound: there is none with this id.
+        """
+        ...
+
+    async def definitions(self, graph_ids: Sequence[GraphId]) -> Mapping[GraphId, Definition]:
+        """Read definitions that runs, versions or workflows pin.
+
+        Raises:
+            NotFound: there is none with one of the ids.
         """
         ...

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from domain.ports.companions import FreedTurn, ToldParent
+from domain.run import NEWEST_FIRST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,13 +20,26 @@ if TYPE_CHECKING:
         ExecutorId,
         GraphId,
         RunId,
-        UserId,
         WorkflowId,
         WorkspaceId,
     )
     from domain.json_value import Json
+    from domain.ports.companions import Companion
+    from domain.ports.new_runs import KeyHolder, NewRun
     from domain.ports.paging import Page, PageRequest
-    from domain.run import NodePayloads, NodeRun, Run, RunQuery, RunSnapshot, TriggerKind
+    from domain.run import (
+        Failure,
+        NodePayloads,
+        NodeRun,
+        NodeRunQuery,
+        Run,
+        RunLink,
+        RunOrder,
+        RunQuery,
+        RunSnapshot,
+        RunStatus,
+        Usage,
+    )
 
 
 FIRST_EPOCH: Final = 1
@@ -49,6 +65,26 @@ class Group:
     """Rows that are stored with the one event, a NodeSucceeded, in a transaction of their own; the event's output is made
     of what was written. Such a group may also be refused with `NodeFault`: then nothing is stored, and only the node
     has failed."""
+    companions: tuple[Companion, ...] = ()
+    """What is stored with the events in a transaction of their own."""
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether it is stored beside the groups of other runs, since something else goes with it."""
+        return self.write is not None or bool(self.companions)
+
+
+@dataclass(slots=True, eq=False)
+class Departure(Group):
+    """A run leaves memory: RunWaiting alone, or no event where it is paused. May also be refused with `StillWanted`."""
+
+    until: datetime | None = None
+    """When it comes back by itself."""
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether it is stored beside the groups of other runs: always, since the lease goes with it."""
+        return True
 
 
 class RunLog(Protocol):
@@ -58,17 +94,23 @@ class RunLog(Protocol):
         """Queue a group; it is stored with all others that wait when the commit in flight ends."""
         ...
 
-
-class LogListener(Protocol):
-    """Hears what other processes do to runs; a wake-up may be lost."""
-
-    def woken(self, run_ids: Sequence[UUID]) -> None:
-        """Look at these runs; another process appended to them. Empty = look at all."""
+    def stored(self, group: Group, base: int) -> None:
+        """Answer a group that was stored with its run, and tell of it as of all others."""
         ...
 
-    def commanded(self, run_ids: Sequence[UUID]) -> None:
-        """Look at the commands of these runs. Empty = look at all."""
-        ...
+
+@dataclass(frozen=True, slots=True)
+class EndedChild:
+    """How a run that was called has ended."""
+
+    id: RunId
+    node_key: str
+    """The node that called it."""
+    item_index: int | None
+    status: RunStatus
+    output: bytes | None
+    failure: Failure | None
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +119,10 @@ class RunCommand:
 
     id: UUID
     kind: str
+    """`cancel`, `pause`, `resume`, `approval` or `child`."""
     payload: Json
+    child: EndedChild | None = None
+    """For a `child` whose run is still kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,26 +136,16 @@ class ClaimedRun:
     last_seq: int
     created_at: datetime
     input: bytes
+    parent_id: RunId | None = None
+    """The run that called it."""
+    needs_turn: bool = False
+    """Whether it obeys a `concurrency` of its workflow."""
 
-
-@dataclass(frozen=True, slots=True)
-class NewRun:
-    """What `startRun` inserts."""
-
-    id: RunId
-    workspace_id: WorkspaceId
-    workflow_id: WorkflowId
-    graph_id: GraphId
-    node_count: int
-    trigger: TriggerKind
-    triggered_by: UserId | None
-    input: bytes
-    created_at: datetime
-    priority: int = 3
-    labels: tuple[tuple[str, str], ...] = ()
-    concurrency_key: str | None = None
-    idempotency_key: str | None = None
-    request_hash: bytes | None = None
+    @property
+    def farewell(self) -> tuple[Companion, ...]:
+        """What is stored with its end."""
+        told: tuple[Companion, ...] = () if self.parent_id is None else (ToldParent(self.parent_id),)
+        return (*told, FreedTurn()) if self.needs_turn else told
 
 
 class RunQueue(Protocol):
@@ -123,15 +158,29 @@ class RunQueue(Protocol):
 
         Raises:
             NotFound: the workflow is gone.
+            KeyTaken: the idempotency key stands for another run than `replaces`; nothing is changed.
         """
         ...
 
-    async def claim(self, executor: ExecutorId, limit: int) -> Sequence[ClaimedRun]:
-        """Take queued runs that nobody holds: by priority, fair between workspaces, oldest first."""
+    async def find_key(self, workspace_id: WorkspaceId, key: str) -> KeyHolder | None:
+        """Return the run that an idempotency key stands for."""
         ...
 
-    async def claim_commanded(self, executor: ExecutorId, limit: int) -> Sequence[ClaimedRun]:
-        """Take queued runs that nobody holds and that have a command waiting, oldest first."""
+    async def claim(
+        self, executor: ExecutorId, limit: int, busy: Mapping[WorkspaceId, int] | None = None
+    ) -> Sequence[ClaimedRun]:
+        """Take queued runs of the most urgent priority that nobody holds: fair between workspaces, oldest first.
+
+        `busy` counts the runs that each workspace has in this process; there may be more to take than one call does.
+        """
+        ...
+
+    async def claim_waiting(self, executor: ExecutorId, now: datetime, limit: int) -> Sequence[ClaimedRun]:
+        """Take runs out of memory whose time has come, or of which something is asked; and cancelled ones that are held."""
+        ...
+
+    async def claim_canceled(self, executor: ExecutorId, limit: int) -> Sequence[ClaimedRun]:
+        """Take runs that nobody holds and that somebody has cancelled, oldest first."""
         ...
 
     async def take_over(
@@ -145,20 +194,36 @@ class RunQueue(Protocol):
         ...
 
     async def forget(self, dead: ExecutorId) -> None:
-        """Remove an executor that holds no unfinished run any more."""
+        """Remove an executor that is gone and holds no unfinished run any more."""
         ...
 
-    async def log_of(self, run_id: RunId) -> Sequence[LoggedEvent]:
-        """Return the whole log without deltas, oldest first, with the outputs of its nodes."""
+    async def announce(self) -> None:
+        """Let every process look for queued runs, which whoever calls this has no room for."""
+        ...
+
+    async def log_of(self, run_id: RunId, outputs_of: frozenset[str]) -> Sequence[LoggedEvent]:
+        """Return the whole log without deltas, oldest first, with the outputs of these nodes."""
         ...
 
     async def add_command(self, run_id: RunId, key: str, kind: str, payload: Json) -> bool:
         """Ask a run's owner for something; False if the same was asked before."""
         ...
 
+    async def expire_approvals(self, approval_ids: Sequence[UUID]) -> None:
+        """Close questions that ran out, with a command to their runs; one that was answered stays as it is."""
+        ...
+
     async def pending_commands(self, executor: ExecutorId) -> Mapping[UUID, Sequence[RunCommand]]:
         """Return the unapplied commands to the runs of an executor, oldest first."""
         ...
+
+
+class LogSpan(NamedTuple):
+    """A part of the log of a run: what is between two seqs."""
+
+    run_id: RunId
+    after: int
+    before: int | None
 
 
 class RunReader(Protocol):
@@ -172,8 +237,14 @@ class RunReader(Protocol):
         """Return unfinished runs, newest first."""
         ...
 
-    async def list(self, workspace_id: WorkspaceId, query: RunQuery, request: PageRequest) -> Page[Run]:
-        """Return a page of runs, newest first.
+    async def unfinished_counts(self) -> Mapping[RunStatus, int]:
+        """Count the unfinished runs of all workspaces by their status."""
+        ...
+
+    async def list(
+        self, workspace_id: WorkspaceId, query: RunQuery, request: PageRequest, order: RunOrder = NEWEST_FIRST
+    ) -> Page[Run]:
+        """Return a page of runs.
 
         Raises:
             CursorInvalid: a cursor of another list.
@@ -184,24 +255,82 @@ class RunReader(Protocol):
         """Count the runs of a list."""
         ...
 
-    async def payloads(self, run_ids: Sequence[RunId]) -> Mapping[RunId, tuple[bytes | None, bytes | None]]:
-        """Return input and output of runs as they were written."""
-        ...
-
-    async def node_runs(self, run_id: RunId, request: PageRequest) -> Page[NodeRun]:
-        """Return a page of what the nodes of a run did, in the order of starting.
+    async def list_by_workspace(
+        self,
+        workspace_ids: Sequence[WorkspaceId],
+        query: RunQuery,
+        request: PageRequest,
+        order: RunOrder = NEWEST_FIRST,
+    ) -> Mapping[WorkspaceId, Page[Run]]:
+        """Return the same page of the runs of each of the workspaces, in one statement.
 
         Raises:
             CursorInvalid: a cursor of another list.
         """
         ...
 
-    async def count_node_runs(self, run_id: RunId) -> int:
+    async def count_by_workspace(
+        self, workspace_ids: Sequence[WorkspaceId], query: RunQuery
+    ) -> Mapping[WorkspaceId, int]:
+        """Count the runs of each of the workspaces."""
+        ...
+
+    async def list_by_workflow(
+        self, workflow_ids: Sequence[WorkflowId], query: RunQuery, request: PageRequest, order: RunOrder = NEWEST_FIRST
+    ) -> Mapping[WorkflowId, Page[Run]]:
+        """Return the same page of the runs of each of the workflows, in one statement.
+
+        Raises:
+            CursorInvalid: a cursor of another list.
+        """
+        ...
+
+    async def count_by_workflow(self, workflow_ids: Sequence[WorkflowId], query: RunQuery) -> Mapping[WorkflowId, int]:
+        """Count the runs of each of the workflows."""
+        ...
+
+    async def list_linked(
+        self, run_ids: Sequence[RunId], link: RunLink, request: PageRequest
+    ) -> Mapping[RunId, Page[Run]]:
+        """Return the same page of what came from each of the runs, in one statement.
+
+        Raises:
+            CursorInvalid: a cursor of another list.
+        """
+        ...
+
+    async def count_linked(self, run_ids: Sequence[RunId], link: RunLink) -> Mapping[RunId, int]:
+        """Count what came from each of the runs."""
+        ...
+
+    async def payloads(self, run_ids: Sequence[RunId]) -> Mapping[RunId, tuple[bytes | None, bytes | None]]:
+        """Return input and output of runs as they were written."""
+        ...
+
+    async def node_runs(
+        self, run_ids: Sequence[RunId], query: NodeRunQuery, request: PageRequest
+    ) -> Mapping[RunId, Page[NodeRun]]:
+        """Return the same page of what the nodes of each of the runs did, in the order of starting.
+
+        Raises:
+            CursorInvalid: a cursor of another list.
+        """
+        ...
+
+    async def count_node_runs(self, run_ids: Sequence[RunId], query: NodeRunQuery) -> Mapping[RunId, int]:
         """Count what `node_runs` lists."""
         ...
 
-    async def find_node_run(self, run_id: RunId, key: str, item_index: int | None) -> NodeRun | None:
-        """Return what one node (or item) did; None if it did not start."""
+    async def find_node_runs(
+        self, places: Sequence[tuple[RunId, str, int | None]]
+    ) -> Mapping[tuple[RunId, str, int | None], NodeRun]:
+        """Return what nodes (or items) did; those that did not start are left out."""
+        ...
+
+    async def called_by(
+        self, places: Sequence[tuple[RunId, str, int | None]]
+    ) -> Mapping[tuple[RunId, str, int | None], RunId]:
+        """Return the run that each of the nodes (or items) called last; those that called none are left out."""
         ...
 
     async def node_payloads(
@@ -214,12 +343,21 @@ class RunReader(Protocol):
         """Return the events behind seq `after`, oldest first."""
         ...
 
-    async def events(self, run_id: RunId, request: PageRequest, after: int, before: int | None) -> Page[LoggedEvent]:
-        """Return a page of a run's log, oldest first, between two seqs; the cursors are the seqs."""
+    async def events(self, spans: Sequence[LogSpan], request: PageRequest) -> Mapping[LogSpan, Page[LoggedEvent]]:
+        """Return a page of each of several parts of logs, oldest first; the cursors are the seqs.
+
+        Of the request only the size and the direction count.
+        """
         ...
 
-    async def count_events(self, run_id: RunId) -> int:
-        """Count the events of a run's log."""
+    async def count_events(self, run_ids: Sequence[RunId]) -> Mapping[RunId, int]:
+        """Count the events of the log of each of the runs."""
+        ...
+
+    async def partial_texts(
+        self, places: Sequence[tuple[RunId, str, int | None]]
+    ) -> Mapping[tuple[RunId, str, int | None], str]:
+        """Return what the last attempts of nodes have written so far; those that streamed nothing are left out."""
         ...
 
     async def snapshot(self, run_id: RunId) -> RunSnapshot:

@@ -14,22 +14,41 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel)
 
 
-class Problem(_Part):
-    """What is wrong with a graph."""
+class _Edge(_Part):
+    source: str
+    source_port: str = "out"
+    target: str
 
-    severity: str
+
+class Problem(_Part):
+    """What is wrong with a graph, or at one place of a file."""
+
+    severity: str = "ERROR"
     code: str
     message: str
     node_key: str | None = None
+    edge: _Edge | None = None
     path: tuple[str, ...] = ()
     hint: str | None = None
+    line: int | None = None
+    column: int | None = None
+
+    @property
+    def told(self) -> str:
+        """What is wrong and what to do, without the place."""
+        return f"{self.message} {self.hint}" if self.hint else self.message
 
     def __str__(self) -> str:
         place = " ".join(
             part for part in (f"node {self.node_key}" if self.node_key else "", ".".join(self.path)) if part
         )
-        what = f"{self.message} {self.hint}" if self.hint else self.message
-        return f"{place}: {what}" if place else what
+        if self.line is not None:
+            place = f"line {self.line}, column {self.column}"
+        return f"{place}: {self.told}" if place else self.told
+
+
+class _Person(_Part):
+    name: str
 
 
 class UserError(_Part):
@@ -39,6 +58,12 @@ class UserError(_Part):
     code: str
     path: tuple[str, ...] | None = None
     problems: tuple[Problem, ...] = ()
+    changed_by: _Person | None = None
+
+    @property
+    def said(self) -> str:
+        """What is wrong, and of a conflict who was first."""
+        return f"{self.message} ({self.changed_by.name} was first.)" if self.changed_by else self.message
 
 
 class _Extensions(_Part):
@@ -94,9 +119,11 @@ def check_user_errors(payload: dict[str, Any]) -> None:
         raise ClientFault("The server told of errors in an unknown shape.") from error
     if not errors:
         return
-    details = [str(problem) for error in errors for problem in error.problems]
-    details += [error.message for error in errors[1:]]
-    raise RequestRefused(errors[0].message, errors[0].code, details)
+    problems = [problem for error in errors for problem in error.problems]
+    details = [*map(str, problems), *(error.said for error in errors[1:])]
+    located = [(one.line, one.column or 1, one.told) for one in problems if one.line is not None]
+    told = [(error.path or (), error.message) for error in errors]
+    raise RequestRefused(errors[0].said, errors[0].code, details, located, told)
 
 
 def read_problems(raw: object) -> tuple[Problem, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -28,11 +29,13 @@ class Failure(Told):
 
 
 class Usage(Told):
-    """Tokens; all zero where no model was called."""
+    """Tokens, all zero where no model was called; and what they cost, where that is known."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     total_tokens: int = 0
+    cost: Decimal | None = None
+    currency: str | None = None
 
 
 class Event(Told):
@@ -60,6 +63,18 @@ class NodeOutputDelta(NodeEvent):
     offset: int
 
 
+class NodeExpanded(NodeEvent):
+    """The items of the node's list are known."""
+
+    item_count: int | None = None
+
+
+class NodeProgressed(NodeExpanded):
+    """Items were settled."""
+
+    items_done: int = 0
+
+
 class NodeSucceeded(NodeEvent):
     """The node ended well; `output` is None where it is too large for an event."""
 
@@ -75,6 +90,38 @@ class NodeRetrying(NodeEvent):
     next_attempt_at: datetime
 
 
+class PersonName(Told):
+    """Who did something."""
+
+    name: str
+
+
+class QuestionName(Told):
+    """A question to a person, in one line, and its answer if there is one."""
+
+    title: str
+    action: str | None = None
+    answered_by: PersonName | None = None
+
+
+class Wait(Told):
+    """What a node waits for, and until when at the latest."""
+
+    reason: str
+    until: datetime | None = None
+    approval: QuestionName | None = None
+
+
+class NodeWaiting(NodeEvent, Wait):
+    """The node waits."""
+
+
+class ApprovalEvent(NodeEvent):
+    """The node asks a person, or was answered."""
+
+    approval: QuestionName
+
+
 class NodeFailed(NodeEvent):
     """The node failed in all its attempts."""
 
@@ -85,6 +132,18 @@ class NodeSkipped(NodeEvent):
     """The node is left out."""
 
     skip_reason: str
+
+
+class RunName(Told):
+    """Which run is meant."""
+
+    id: str
+
+
+class NodeReused(NodeEvent):
+    """The node is not done again: what another run made stands; None where that run is gone."""
+
+    from_run: RunName | None = None
 
 
 class RunRecovered(Event):
@@ -128,11 +187,17 @@ _ENDS = {
     "RunCrashed": RunStatus.CRASHED,
 }
 _CLASSES: dict[str, type[Event]] = {
+    "NodeExpanded": NodeExpanded,
+    "NodeProgressed": NodeProgressed,
     "NodeOutputDelta": NodeOutputDelta,
     "NodeSucceeded": NodeSucceeded,
     "NodeRetrying": NodeRetrying,
+    "NodeWaiting": NodeWaiting,
+    "ApprovalRequested": ApprovalEvent,
+    "ApprovalAnswered": ApprovalEvent,
     "NodeFailed": NodeFailed,
     "NodeSkipped": NodeSkipped,
+    "NodeReused": NodeReused,
     "RunRecovered": RunRecovered,
     **dict.fromkeys(_ENDS, RunEnded),
 }
@@ -167,7 +232,12 @@ class NodeState(Told):
     key: str
     status: NodeRunStatus
     attempt: int = 0
+    item_count: int | None = None
+    items_done: int | None = None
+    items_failed: int | None = None
+    items_waiting: tuple[int, ...] | None = None
     partial_text: str | None = None
+    waiting: Wait | None = None
     error: Failure | None = None
     usage: Usage = Usage()
     started_at: datetime | None = None
@@ -251,6 +321,18 @@ def read_log_page(raw: object) -> tuple[list[Event], str | None]:
         raise ClientFault("The server told of the run's log in an unknown shape.") from error
     events = [read_event(node) for node in page.nodes]
     return events, page.page_info.end_cursor if page.page_info.has_next_page else None
+
+
+def read_usage(raw: object) -> Usage:
+    """Return what was used.
+
+    Raises:
+        ClientFault: it is not usage as this client knows it.
+    """
+    try:
+        return Usage.model_validate(raw)
+    except ValidationError as fault:
+        raise ClientFault("The server told of usage in an unknown shape.") from fault
 
 
 def read_run(raw: object) -> OpenedRun:

@@ -32,6 +32,17 @@ class SignInNeeded(ClientFault):
 class RequestRefused(ClientFault):
     """The server refused the request."""
 
-    def __init__(self, message: str, code: str, details: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        code: str,
+        details: Sequence[str] = (),
+        located: Sequence[tuple[int, int, str]] = (),
+        told: Sequence[tuple[tuple[str, ...], str]] = (),
+    ) -> None:
         super().__init__(message if not details else "\n  ".join([message, *details]))
         self.code = code
+        self.located = tuple(located)
+        """Of a file that was refused: line, column and what is wrong there."""
+        self.told = tuple(told)
+        """What the caller can correct: the way to each faulty argument, and what is wrong with it."""

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-_PROBLEM = """
-fragment Problem on UserError {
-  message code path
-  ... on ConflictError { currentRevision }
-  ... on GraphProblemsError { problems { severity code nodeKey path message hint } }
-}
-"""
+from gql.client.fragments import PROBLEM as _PROBLEM
 
 _FAILURE = """
 fragment Failure on RunError { code message nodeKey attempt }
@@ -51,7 +45,9 @@ VIEWER = "query Viewer { viewer { user { email name } } }"
 
 FIND_WORKFLOW = """
 query FindWorkflow($slugs: [String!]) {
-  workflows(filter: { slugs: $slugs }, first: 1) { nodes { id slug name revision inputSchema document } }
+  workflows(filter: { slugs: $slugs }, first: 1) { nodes {
+    id slug name revision inputSchema document publishedVersion { inputSchema }
+  } }
 }
 """
 
@@ -82,16 +78,28 @@ mutation UpdateWorkflow($input: UpdateWorkflowInput!) {
 START_RUN = (
     """
 mutation StartRun($input: StartRunInput!) {
-  startRun(input: $input) { run { id status } userErrors { ...Problem } }
+  startRun(input: $input) { run { id status } isExisting userErrors { ...Problem } }
 }
 """
     + _PROBLEM
 )
 
-CANCEL_RUN = (
+OPEN_QUESTIONS = """
+query OpenQuestions($id: ID!) {
+  run(id: $id) { approvals(first: 100) { nodes {
+    id nodeKey itemIndex title message form actions assignees isAnswerable status expiresAt
+  } } }
+}
+"""
+
+FORM = "query Form($id: ID!) { approval(id: $id) { form } }"
+
+ANSWER_APPROVAL = (
     """
-mutation CancelRun($id: ID!, $reason: String) {
-  cancelRun(input: { id: $id, reason: $reason }) { run { id status } userErrors { ...Problem } }
+mutation AnswerApproval($id: ID!, $action: String!, $values: JSON) {
+  answerApproval(input: { approvalId: $id, action: $action, values: $values }) {
+    approval { id title status } userErrors { ...Problem }
+  }
 }
 """
     + _PROBLEM
@@ -102,18 +110,23 @@ OPEN_RUN = (
 query OpenRun($id: ID!) {
   run(id: $id) {
     id status isFinished createdAt startedAt finishedAt output
-    error { ...Failure } usage { inputTokens outputTokens totalTokens }
+    error { ...Failure } usage { inputTokens outputTokens totalTokens cost currency }
     workflow { slug name }
     graph { nodes { key name kind } edges { source sourcePort target } }
     snapshot {
       cursor status
-      nodes { key status attempt partialText error { ...Failure } usage { totalTokens } startedAt finishedAt }
+      nodes {
+        key status attempt itemCount itemsDone itemsFailed itemsWaiting partialText waiting { reason until approval { title } }
+        error { ...Failure } usage { totalTokens } startedAt finishedAt
+      }
     }
   }
 }
 """
     + _FAILURE
 )
+
+RUN_USAGE = "query RunUsage($id: ID!) { run(id: $id) { usage { inputTokens outputTokens totalTokens cost currency } } }"
 
 IS_FINISHED = "query IsFinished($id: ID!) { run(id: $id) { isFinished } }"
 
@@ -122,13 +135,19 @@ _EVENT = (
 fragment Event on RunEvent {
   __typename cursor seq at
   ... on NodeEvent { nodeKey itemIndex attempt }
+  ... on NodeExpanded { itemCount }
+  ... on NodeProgressed { itemsDone itemCount }
   ... on NodeOutputDelta { channel text offset }
   ... on NodeSucceeded { durationMs usage { totalTokens } output }
   ... on NodeRetrying { error { ...Failure } nextAttemptAt }
+  ... on NodeWaiting { reason until }
+  ... on ApprovalRequested { approval { title } }
+  ... on ApprovalAnswered { approval { title action answeredBy { name } } }
   ... on NodeFailed { error { ...Failure } }
   ... on NodeSkipped { skipReason }
+  ... on NodeReused { fromRun { id } }
   ... on RunRecovered { restartedNodeKeys }
-  ... on RunSucceeded { output isOutputTruncated durationMs usage { inputTokens outputTokens totalTokens } }
+  ... on RunSucceeded { output isOutputTruncated durationMs usage { inputTokens outputTokens totalTokens cost currency } }
   ... on RunFailed { error { ...Failure } }
   ... on RunCrashed { error { ...Failure } }
 }

@@ -5,15 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from domain.run import DeltaChannel, NodeRunStatus, RunStatus
+from domain.run import SETTLED, DeltaChannel, NodeRunStatus, RunStatus
 from gql.client.events import (
+    ApprovalEvent,
     NodeEvent,
+    NodeExpanded,
     NodeFailed,
     NodeOutputDelta,
+    NodeProgressed,
     NodeRetrying,
+    NodeReused,
     NodeSkipped,
     NodeSucceeded,
+    NodeWaiting,
     RunEnded,
+    Wait,
 )
 from gql.client.faults import ClientFault
 
@@ -68,6 +74,18 @@ class Text:
 
 
 @dataclass(slots=True)
+class Items:
+    """How far the items of a node are; they are counted, not kept."""
+
+    count: int | None = None
+    """None before the list is known, and for a node without one."""
+    done: int = 0
+    failed: int = 0
+    waiting: set[int] = field(default_factory=set[int])
+    """Which of them wait: no more than may begin at once."""
+
+
+@dataclass(slots=True)
 class NodeView:
     """A node as it stands."""
 
@@ -85,35 +103,75 @@ class NodeView:
     finished_at: datetime | None = None
     next_attempt_at: datetime | None = None
     note: str | None = None
+    wait: Wait | None = None
+    items: Items = field(default_factory=Items)
 
     def begin_from(self, state: NodeState) -> None:
         """Take over what the snapshot says."""
         self.status, self.attempt, self.error = state.status, state.attempt, state.error
+        self.wait = state.waiting
         self.text = Text(state.partial_text or "")
         self.total_tokens = state.usage.total_tokens
+        self.items = Items(
+            state.item_count, state.items_done or 0, state.items_failed or 0, set(state.items_waiting or ())
+        )
         self.started_at, self.finished_at = state.started_at, state.finished_at
+        if state.status is NodeRunStatus.REUSED:
+            self.note = "reused"
 
     def apply(self, event: NodeEvent) -> None:
-        """Fold one event; events of items leave the node's own state alone."""
-        if event.item_index is not None or event.attempt < self.attempt:
+        """Fold one event; an event of an item is counted, and leaves the node's own state alone."""
+        if event.item_index is not None:
+            self._count(event)
+            return
+        if event.attempt < self.attempt:
             return
         if event.attempt > self.attempt:
             self.attempt, self.text = event.attempt, Text()
         self.status = _NODE_STATUSES.get(event.type, self.status)
+        self.wait = self._wait_after(event)
         if self.started_at is None and event.attempt > 0:
             self.started_at = event.at
+        self._take(event)
+
+    def _wait_after(self, event: NodeEvent) -> Wait | None:
+        """Return what the node waits for now."""
+        if isinstance(event, ApprovalEvent) and event.type == "ApprovalRequested":
+            return (self.wait or Wait(reason="APPROVAL")).model_copy(update={"approval": event.approval})
+        return event if isinstance(event, NodeWaiting) else None
+
+    def _count(self, event: NodeEvent) -> None:
+        if event.item_index is not None and (status := _NODE_STATUSES.get(event.type)) is not None:
+            change = self.items.waiting.add if status is NodeRunStatus.WAITING else self.items.waiting.discard
+            change(event.item_index)
+        if isinstance(event, NodeSucceeded):
+            self.total_tokens += event.usage.total_tokens
+        if _NODE_STATUSES.get(event.type) in SETTLED:
+            self.items.done += 1
+            self.items.failed += isinstance(event, NodeFailed)
+
+    def _take(self, event: NodeEvent) -> None:
+        """Take over what only events of this type tell."""
         match event:
             case NodeOutputDelta(channel=DeltaChannel.TEXT):
                 self.text.splice(event.text, event.offset)
+            case NodeProgressed():
+                self.items.done = max(self.items.done, event.items_done)
+            case NodeExpanded():
+                self.items.count = event.item_count
             case NodeRetrying():
                 self.error, self.next_attempt_at = event.error, event.next_attempt_at
             case NodeFailed():
                 self.error, self.finished_at = event.error, event.at
             case NodeSucceeded():
-                self.error, self.finished_at, self.total_tokens = None, event.at, event.usage.total_tokens
+                self.error, self.finished_at = None, event.at
+                self.total_tokens = max(self.total_tokens, event.usage.total_tokens)
                 self.output = event.output
             case NodeSkipped():
                 self.note = event.skip_reason
+            case NodeReused():
+                self.finished_at = event.at
+                self.note = f"reused from {event.from_run.id}" if event.from_run else "reused"
             case _ if event.type == "NodeCanceled":
                 self.finished_at = event.at
             case _:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from gql.client import operations
 from gql.client.answers import Answer, check_user_errors
-from gql.client.events import Event, OpenedRun, read_log_page, read_run
+from gql.client.events import Event, OpenedRun, Usage, read_log_page, read_run, read_usage
 from gql.client.faults import ClientFault, RequestRefused, ServerUnreachable, SignInNeeded
 from gql.client.logins import Logins, Tokens
 
@@ -83,10 +83,11 @@ class ApiClient:
         Raises:
             RequestRefused: there is no such run for this caller.
         """
-        run = (await self.execute(operations.OPEN_RUN, {"id": run_id})).get("run")
-        if run is None:
-            raise RequestRefused(f"There is no run {run_id}.", "NOT_FOUND")
-        return read_run(run)
+        opened = await self._open_run(run_id)
+        if opened.snapshot.status.is_finished and not opened.status.is_finished:
+            # It ended while it was read: its output is not in what came first, and no event will follow to tell it.
+            opened = await self._open_run(run_id)
+        return opened
 
     async def read_log(self, run_id: str) -> list[Event]:
         """Return what the run's log holds, page by page, beside any stream.
@@ -109,6 +110,11 @@ class ApiClient:
         """Whether nothing will be added to the run's log any more; also when it is gone."""
         run: dict[str, Any] | None = (await self.execute(operations.IS_FINISHED, {"id": run_id})).get("run")
         return run is None or bool(run.get("isFinished"))
+
+    async def usage_of(self, run_id: str) -> Usage:
+        """Return what a run has used so far, together with the runs that it called; nothing when it is gone."""
+        run: dict[str, Any] | None = (await self.execute(operations.RUN_USAGE, {"id": run_id})).get("run")
+        return read_usage((run or {}).get("usage") or {})
 
     async def mutate(self, document: str, variables: Mapping[str, Json]) -> dict[str, Any]:
         """Send a mutation of one field and return its payload.
@@ -159,6 +165,12 @@ class ApiClient:
             if self._tokens != used:
                 return
             await self._trade(self._tokens.refresh_token)
+
+    async def _open_run(self, run_id: str) -> OpenedRun:
+        run = (await self.execute(operations.OPEN_RUN, {"id": run_id})).get("run")
+        if run is None:
+            raise RequestRefused(f"There is no run {run_id}.", "NOT_FOUND")
+        return read_run(run)
 
     async def _trade(self, refresh_token: str) -> None:
         try:

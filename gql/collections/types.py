@@ -14,7 +14,7 @@ from strawberry.types.lazy_type import LazyType
 from domain import collections as domain
 from domain.errors import NotFound
 from domain.ids import ChunkId, CollectionId, DocumentId, Prefix, WorkspaceId, to_global
-from domain.ports.paging import Page, PageRequest
+from domain.uses import Usable, UseKind
 from gql.absent import ABSENT
 from gql.collections.enums import ChunkSplit, IndexKind, VectorMetric
 from gql.context import Context, Info
@@ -23,6 +23,7 @@ from gql.ids import to_id
 from gql.lookup import find_node, register_node
 from gql.nodes import Node
 from gql.paging import After, Before, Connection, Edge, First, Last, page_request
+from gql.uses import NodeUse, load_uses
 
 _WORKSPACE: Any = LazyType[Any, Any]("Workspace", "gql.identity")
 WhichDocuments = Annotated[Filter, strawberry.argument(description="Which of them, by metadata.")]
@@ -119,9 +120,9 @@ class Document(Node):
         self, info: Info, first: First = ABSENT, after: After = ABSENT, last: Last = ABSENT, before: Before = ABSENT
     ) -> ChunkConnection:
         """List the chunks."""
-        loaders, which = info.context.loaders, page_request(first, after, last, before)
-        page = await loaders.load(load_chunk_pages, (self.stored.id, which))
-        return ChunkConnection.of(page, Chunk.of, lambda: loaders.load(load_chunk_counts, self.stored.id))
+        service, loaders, owner = info.context.services.documents, info.context.loaders, self.stored.id
+        page = await loaders.load_for(service.page_chunks, owner, page_request(first, after, last, before))
+        return ChunkConnection.of(page, Chunk.of, lambda: loaders.load_for(service.count_chunks, owner))
 
     @classmethod
     def of(cls, document: domain.Document) -> Document:
@@ -192,9 +193,10 @@ class Collection(Node):
         before: Before = ABSENT,
     ) -> DocumentConnection:
         """List the documents."""
-        service, condition = info.context.services.documents, condition_of(filter, "filter")
-        page = await service.page(self.stored, condition, page_request(first, after, last, before))
-        return DocumentConnection.of(page, Document.of, lambda: service.count(self.stored, condition))
+        service, loaders, owner = info.context.services.documents, info.context.loaders, self.stored.id
+        condition = condition_of(filter, "filter")
+        page = await loaders.load_for(service.page, owner, condition, page_request(first, after, last, before))
+        return DocumentConnection.of(page, Document.of, lambda: loaders.load_for(service.count, owner, condition))
 
     @strawberry.field(description="One document by its own key; null where there is none.")
     async def document(
@@ -205,6 +207,13 @@ class Collection(Node):
         """Find a document by its own key."""
         found = await info.context.services.documents.find_by_key(self.stored, external_id)
         return Document.of(found) if found else None
+
+    @strawberry.field(description="Nodes that use it; at most 100 are listed.")
+    async def used_by(self, info: Info) -> list[NodeUse]:
+        """Load the nodes that use it."""
+        return await info.context.loaders.load(
+            load_uses, Usable(self.stored.workspace_id, UseKind.COLLECTION, self.name)
+        )
 
     @classmethod
     def of(cls, collection: domain.Collection) -> Collection:
@@ -246,9 +255,9 @@ class CollectionsOfWorkspace:
         self, info: Info, first: First = ABSENT, after: After = ABSENT, last: Last = ABSENT, before: Before = ABSENT
     ) -> CollectionConnection:
         """List the collections."""
-        actor, service = info.context.principal, info.context.services.collections
-        page = await service.page(actor, self.workspace_id, page_request(first, after, last, before))
-        return CollectionConnection.of(page, Collection.of, lambda: service.count(actor, self.workspace_id))
+        service, loaders, owner = info.context.services.collections, info.context.loaders, self.workspace_id
+        page = await loaders.load_for(service.page_by_workspace, owner, page_request(first, after, last, before))
+        return CollectionConnection.of(page, Collection.of, lambda: loaders.load_for(service.count_by_workspace, owner))
 
     @strawberry.field(description="One collection by its name; null where there is none.")
     async def collection(
@@ -282,23 +291,6 @@ async def load_chunks(context: Context, ids: list[ChunkId]) -> Sequence[Chunk | 
     found = await context.services.documents.list_chunks(context.principal, ids)
     by_id = {one.id: Chunk.of(one) for one in found}
     return [by_id.get(key) for key in ids]
-
-
-async def load_chunk_pages(
-    context: Context, keys: list[tuple[DocumentId, PageRequest]]
-) -> Sequence[Page[domain.Chunk]]:
-    """Load pages of the chunks of documents that the caller has seen; each page of all documents at once."""
-    ids: dict[PageRequest, list[DocumentId]] = {}
-    for document_id, which in keys:
-        ids.setdefault(which, []).append(document_id)
-    pages = {which: await context.services.documents.page_chunks(its, which) for which, its in ids.items()}
-    return [pages[which][document_id] for document_id, which in keys]
-
-
-async def load_chunk_counts(context: Context, ids: list[DocumentId]) -> Sequence[int]:
-    """Count the chunks of documents that the caller has seen."""
-    found = await context.services.documents.count_chunks(ids)
-    return [found[key] for key in ids]
 
 
 async def load_stats(context: Context, ids: list[CollectionId]) -> Sequence[domain.CollectionStats]:

@@ -1,4 +1,4 @@
-"""`user create`: making somebody, directly in the database."""
+"""`user create` and `user reset-password`: accounts, directly in the database."""
 
 from __future__ import annotations
 
@@ -25,3 +25,16 @@ async def create_user(settings: Settings, email: str, password: str, name: str |
         signed_in = await identity.sign_up(email, password, name, None, address=_HERE)
         await identity.sign_out(signed_in.principal, is_everywhere=True)
         return signed_in.principal.user
+
+
+async def reset_password(settings: Settings, email: str, password: str) -> User:
+    """Give an account a new password and end all its sessions: whoever may reach the database may do that.
+
+    Raises:
+        NotFound: there is no account with this address.
+        InvalidInput: the password is not acceptable.
+        Conflict: the password was changed at the same time.
+        DatabaseUnavailable: the database does not answer.
+    """
+    async with open_identity(settings) as identity:
+        return await identity.reset_password(email, password)

@@ -55,10 +55,22 @@ def withdraw(data_dir: Path, url: str) -> None:
         save(data_dir, account.model_copy(update={"url": None}))
 
 
-def graphiql_link(client: ApiClient) -> str:
-    """Return a link to GraphiQL that is signed in as the client is; the session is the link's from then on."""
+async def signed_in_links(client: ApiClient, account: Developer) -> tuple[str, str]:
+    """Return links to the pages and to GraphiQL, each signed in with a session that is the link's from then on.
+
+    Raises:
+        RequestRefused: the server does not let the account in.
+        ServerUnreachable: no answer.
+    """
+    graphiql = _signed_in_link(client, "/graphiql")
+    # Two owners of one refresh token would end its session.
+    await client.sign_in(account.email, account.password)
+    return _signed_in_link(client, "/"), graphiql
+
+
+def _signed_in_link(client: ApiClient, path: str) -> str:
     tokens = client.tokens
-    return f"{client.url}/graphiql" + (f"#token={tokens.access_token}&refresh={tokens.refresh_token}" if tokens else "")
+    return f"{client.url}{path}" + (f"#token={tokens.access_token}&refresh={tokens.refresh_token}" if tokens else "")
 
 
 async def sign_in(client: ApiClient, data_dir: Path) -> Developer:

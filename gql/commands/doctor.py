@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING
 import aiohttp
 import orjson
 
-from domain.errors import AnabranchError
+from domain.errors import AnabranchError, SetupFault
 from gql.pages import STATIC
 from runtime import local_embedder
 from runtime.clients.local_embeddings import DEFAULT_MODEL, FastembedModel
+from runtime.databases import is_migrated
 from runtime.local_model import find_missing
-from runtime.services import is_migrated
+from runtime.plug_ins import PlugIn, find_plug_ins
+from runtime.registry import BUILT_IN, take_in
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from runtime.settings import Settings
@@ -53,6 +57,7 @@ async def doctor(settings: Settings, console: Console) -> int:
     with console.status("Asking the model …"):
         findings.append(await check_model(settings))
     findings.append(await asyncio.to_thread(check_embedder, settings))
+    findings += await asyncio.to_thread(check_plug_ins, find_plug_ins())
     findings.append(await asyncio.to_thread(check_pages, STATIC))
     for finding in findings:
         sign = "[red]✘[/]" if finding.advice else "[green]✔[/]"
@@ -191,8 +196,21 @@ def check_embedder(settings: Settings) -> Finding:
     return Finding("Embeddings", f"{name} in {path}")
 
 
+def check_plug_ins(found: Sequence[PlugIn]) -> list[Finding]:
+    """Which node kinds installed packages bring, and what is wrong with each that cannot be taken."""
+    kinds = list(BUILT_IN)
+    findings: list[Finding] = []
+    for plug_in in found:
+        try:
+            kinds.append(take_in(plug_in, kinds))
+            findings.append(Finding("Plug-in", f"{kinds[-1].kind} ({plug_in.source})"))
+        except SetupFault as fault:
+            findings.append(Finding("Plug-in", fault.message, "The server does not start until then."))
+    return findings or [Finding("Plug-ins", "none installed")]
+
+
 def check_pages(static: Path) -> Finding:
-    """Whether GraphiQL is built."""
-    if (static / "graphiql.html").is_file():
+    """Whether the pages and GraphiQL are built."""
+    if (static / "index.html").is_file() and (static / "graphiql.html").is_file():
         return Finding("Pages", "built")
-    return Finding("Pages", "GraphiQL is not built", "Run `make web`; the API works without it.")
+    return Finding("Pages", "The pages are not built", "Run `make web`; the API works without them.")

@@ -13,6 +13,7 @@ from domain.document import load
 from domain.errors import DocumentFault, SetupFault
 from gql.client.faults import ClientFault
 from gql.commands.calling import program
+from gql.printing import print_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,7 +82,7 @@ def print_examples(console: Console) -> None:
     grid = Table.grid(padding=(0, 2))
     for example in examples:
         grid.add_row(Text(example.name, "bold"), Text(example.about))
-    console.print(grid)
+    print_lines(console, grid)
     console.print(f"\nCopy one: {program()} new {examples[0].name}", markup=False, highlight=False, soft_wrap=True)
 
 

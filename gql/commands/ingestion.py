@@ -48,7 +48,7 @@ async def ingest(target: Target, name: str, paths: Sequence[Path], console: Cons
                 progress.advance(bar, len(batch))
     written, chunks = _counted(len(documents), "document"), _counted(stats["chunks"], "chunk")
     told = f"{written} written; {name} has {stats['documents']:,} with {chunks}."
-    console.print(told, markup=False, highlight=False)
+    console.print(told, markup=False, highlight=False, soft_wrap=True)
 
 
 def _counted(number: int, noun: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import uvloop
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+_LAST_GRACE_S: Final = 1.0
 Result = TypeVar("Result")
 
 
@@ -21,8 +22,21 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
         KeyboardInterrupt: after SIGINT.
         asyncio.CancelledError: after SIGTERM.
     """
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    try:
         return runner.run(_stopped_by_sigterm(work))
+    finally:
+        # Closing waits for every task, also for a plug-in's that ignores its cancellation: then only the exit ends it.
+        if runner.run(_all_stopped()):
+            runner.close()
+
+
+async def _all_stopped() -> bool:
+    """Cancel what is left; tell whether it ended."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    return not left or not (await asyncio.wait(left, timeout=_LAST_GRACE_S))[1]
 
 
 async def _stopped_by_sigterm(work: Coroutine[Any, Any, Result]) -> Result:

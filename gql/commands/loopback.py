@@ -76,11 +76,13 @@ async def with_model(settings: Settings, console: Console) -> AsyncGenerator[Set
 async def with_embedder(settings: Settings, console: Console) -> Settings:
     """Return settings that have an embedding model: the configured one, else the small one that is installed here."""
     if settings.embedding.model or settings.embedding.model_path:
-        console.print(f"Embeddings: {settings.embedding.model or DEFAULT_MODEL} (as configured)", markup=False)
+        console.print(
+            f"Embeddings: {settings.embedding.model or DEFAULT_MODEL} (as configured)", markup=False, soft_wrap=True
+        )
         return settings
     missing = await asyncio.to_thread(find_missing)
     if missing is not None:
-        console.print(f"Embeddings: {DEFAULT_MODEL}, downloaded at first use. {missing}", markup=False)
+        console.print(f"Embeddings: {DEFAULT_MODEL}, downloaded at first use. {missing}", markup=False, soft_wrap=True)
         return settings
     path = await asyncio.to_thread(assemble, settings.data_dir.absolute() / "embedder")
     console.print(f"Embeddings: {MODEL_NAME} on this machine", markup=False, highlight=False)

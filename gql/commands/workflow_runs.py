@@ -1,4 +1,4 @@
-"""`run`, `watch` and `cancel`: the commands that an ordinary client of the API is made of."""
+"""`run` and `watch`: the commands that an ordinary client of the API is made of."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from pydantic import BaseModel, ValidationError
 
 from domain.document import WorkflowDocument, dump, load
 from domain.errors import DocumentFault
+from domain.problems import UNKNOWN_KIND
 from domain.run import RunStatus
 from domain.validation import ANY_NAMES, check
+from gql.asking.people import People
+from gql.asking.terminal import terminal_of
 from gql.client import operations
 from gql.client.answers import read_problems
 from gql.client.faults import ClientFault, RequestRefused
+from gql.commands.start_terms import NO_TERMS
 from gql.commands.target import open_client
-from gql.live_tree import printable
+from gql.live_tree import describe_usage, printable
 from gql.watch import watch
 from runtime.registry import load_registry
 
@@ -28,8 +32,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from domain.json_value import Json
+    from gql.client.events import Usage
     from gql.client.run_view import RunView
     from gql.client.session import ApiClient
+    from gql.commands.start_terms import Terms
     from gql.commands.target import Target
 
 _FILE_SUFFIXES = {".yaml", ".yml"}
@@ -45,6 +51,8 @@ class Stored:
     revision: int
     input_schema: Any
     change: str = "unchanged"
+    is_draft: bool = True
+    """Whether the draft is run though a version is published: what a file says is the draft."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,7 @@ def _refuse_unsound(document: WorkflowDocument) -> None:
     """
     problems = check(document.definition, load_registry().names, ANY_NAMES)
     # The server may have kinds that this program lacks: about those it speaks for itself.
-    unsound = [problem for problem in problems if problem.is_structural and problem.code != "UNKNOWN_KIND"]
+    unsound = [problem for problem in problems if problem.is_structural and problem.code != UNKNOWN_KIND]
     if unsound:
         raise DocumentFault(document.located(unsound))
 
@@ -134,8 +142,10 @@ def _stored(payload: Mapping[str, Any], name: str, document: WorkflowDocument, c
     return Stored(workflow["id"], workflow["slug"], workflow["revision"], document.definition.input_schema, change)
 
 
-async def prepare(client: ApiClient, source: str) -> Stored:
+async def prepare(client: ApiClient, source: str, *, is_draft: bool = False) -> Stored:
     """Return the workflow that `run` means: a file's, created or updated, or the one with this slug.
+
+    Of a stored workflow the published version is meant, if there is one, unless the draft is asked for.
 
     Raises:
         ClientFault: the file cannot be read.
@@ -144,11 +154,13 @@ async def prepare(client: ApiClient, source: str) -> Stored:
     if is_file(source):
         path = Path(source)
         document = await asyncio.to_thread(read_document, path)
-        return await store(client, document, _slug_of(path.stem))
+        return await store(client, document, slug_of(path.stem))
     known = await find_workflow(client, source)
     if known is None:
         raise RequestRefused(f"There is no workflow {source!r}; a file is named with its suffix .yaml.", "NOT_FOUND")
-    return Stored(known["id"], known["slug"], known["revision"], known.get("inputSchema"))
+    meant: dict[str, Any] = (None if is_draft else known.get("publishedVersion")) or known
+    schema = meant.get("inputSchema")
+    return Stored(known["id"], known["slug"], known["revision"], schema, is_draft=is_draft)
 
 
 def read_input(given: Given, schema: Any, url: str) -> dict[str, Json]:
@@ -208,23 +220,47 @@ async def start(client: ApiClient, workflow: Stored, values: Mapping[str, Json])
     Raises:
         RequestRefused: the input does not fit, or the workflow cannot be run.
     """
-    fields: dict[str, Json] = {"workflowId": workflow.id, "input": values}
+    return (await start_on(client, workflow, values, {}))[0]
+
+
+async def start_on(
+    client: ApiClient, workflow: Stored, values: Mapping[str, Json], terms: Mapping[str, Json]
+) -> tuple[str, bool]:
+    """Start a run on terms and return its id, and whether an earlier call with its key had started it.
+
+    Raises:
+        RequestRefused: the input does not fit, the workflow cannot be run, or its key stands for another run.
+    """
+    fields: dict[str, Json] = {"workflowId": workflow.id, "input": values, "useDraft": workflow.is_draft, **terms}
     payload = await client.mutate(operations.START_RUN, {"input": fields})
     run: dict[str, Any] | None = payload.get("run")
     if run is None:
         raise ClientFault("The server gave no run after startRun.")
-    return str(run["id"])
+    return str(run["id"]), bool(payload.get("isExisting"))
 
 
 async def watch_to_end(client: ApiClient, run_id: str, console: Console) -> int:
-    """Draw the run until it ends, print what it returned, and return the exit status: 0 only after SUCCEEDED."""
+    """Draw the run until it ends, print what it used and returned, and return the exit status: 0 only after SUCCEEDED.
+
+    Who sits at a terminal is asked what the run asks.
+    """
+    people = People(client, run_id, terminal_of(console))
     try:
-        view = await watch(client, run_id, console)
+        view = await watch(client, run_id, console, people=people)
     except asyncio.CancelledError:
-        console.print(f"The run goes on: anabranch watch {run_id}", markup=False, highlight=False)
+        for line in (f"The run goes on: anabranch watch {run_id}", *people.how_to_answer()):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
         raise
+    # Only success is told with it; ends of another kind have cost something all the same.
+    print_usage(view.usage or await client.usage_of(run_id), console)
     print_output(view, console)
     return 0 if view.status is RunStatus.SUCCEEDED else 1
+
+
+def print_usage(usage: Usage, console: Console) -> None:
+    """Print what a run and the runs that it called have used of models, if they have."""
+    if usage.total_tokens:
+        console.print(f"Tokens: {describe_usage(usage)}", style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_output(view: RunView, console: Console) -> None:
@@ -235,21 +271,36 @@ def print_output(view: RunView, console: Console) -> None:
     console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
-async def run_workflow(target: Target, source: str, given: Given, console: Console, *, is_watched: bool) -> int:
+async def run_workflow(
+    target: Target,
+    source: str,
+    given: Given,
+    console: Console,
+    *,
+    is_watched: bool,
+    is_draft: bool = False,
+    terms: Terms = NO_TERMS,
+) -> int:
     """Do what `anabranch run` says and return the exit status.
 
     Raises:
         AnabranchError: the file, the input or the server is not as it should be.
     """
+    asked = terms.fields()
     async with open_client(target) as client:
-        workflow = await prepare(client, source)
+        workflow = await prepare(client, source, is_draft=is_draft)
         if is_file(source):
-            console.print(f"Workflow {workflow.slug}, revision {workflow.revision} ({workflow.change})", markup=False)
+            console.print(
+                f"Workflow {workflow.slug}, revision {workflow.revision} ({workflow.change})",
+                markup=False,
+                soft_wrap=True,
+            )
         values = read_input(given, workflow.input_schema, client.url)
-        run_id = await start(client, workflow, values)
+        run_id, is_existing = await start_on(client, workflow, values, asked)
         if is_watched:
             return await watch_to_end(client, run_id, console)
-    console.print(f"Started {run_id}; anabranch watch {run_id}", markup=False, highlight=False, soft_wrap=True)
+    told = "The key stands for" if is_existing else "Started"
+    console.print(f"{told} {run_id}; anabranch watch {run_id}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -263,18 +314,7 @@ async def watch_run(target: Target, run_id: str, console: Console) -> int:
         return await watch_to_end(client, run_id, console)
 
 
-async def cancel_run(target: Target, run_id: str, reason: str | None) -> str:
-    """Ask the run to stop and return its status.
-
-    Raises:
-        RequestRefused: there is no such run, or it has ended.
-    """
-    async with open_client(target) as client:
-        payload = await client.mutate(operations.CANCEL_RUN, {"id": run_id, "reason": reason})
-    run: dict[str, Any] = payload.get("run") or {}
-    return str(run.get("status"))
-
-
-def _slug_of(stem: str) -> str:
+def slug_of(stem: str) -> str:
+    """Return the slug of a file that says none: its own name."""
     words = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in stem.lower())
     return "-".join(word for word in words.split("-") if word)[:64] or "workflow"

@@ -22,7 +22,9 @@ async def keep(client: ApiClient, data_dir: Path, account: Developer, console: C
     """Leave the server running until a signal comes; other commands find it meanwhile."""
     await asyncio.to_thread(developer.announce, data_dir, account, client.url)
     _say(console, f"The server goes on at {client.url}; Ctrl-C stops it.")
-    _say(console, f"GraphiQL, signed in: {developer.graphiql_link(client)}")
+    pages, graphiql = await developer.signed_in_links(client, account)
+    _say(console, f"Pages, signed in: {pages}")
+    _say(console, f"GraphiQL, signed in: {graphiql}")
     _say(console, f"Ask more, in another terminal:\n  {_ask_command()}")
     try:
         with contextlib.suppress(asyncio.CancelledError):  # that is how it is meant to end
@@ -33,7 +35,7 @@ async def keep(client: ApiClient, data_dir: Path, account: Developer, console: C
 
 def tell_how_to_go_on(console: Console, run_id: str) -> None:
     """Print the next three commands."""
-    _say(console, "Go on with a server, which prints a link to GraphiQL, signed in:")
+    _say(console, "Go on with a server, which prints links to its pages and to GraphiQL, signed in:")
     _say(console, f"  {program()} dev")
     _say(console, "and, in another terminal:")
     _say(console, f"  {_ask_command()}")

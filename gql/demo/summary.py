@@ -12,7 +12,7 @@ from rich.text import Text
 
 from domain.run import RunStatus
 from gql.client.events import read_matches
-from gql.live_tree import printable
+from gql.live_tree import describe_usage, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ def _lines(outcome: Outcome) -> list[tuple[str, Text]]:
         lines += [("Answer", Text(_answer(outcome.view))), ("Sources", _sources(outcome.view))]
     usage = outcome.view.usage
     if usage is not None:
-        lines.append(("Tokens", Text(f"{usage.input_tokens} in, {usage.output_tokens} out")))
+        lines.append(("Tokens", Text(describe_usage(usage))))
     if outcome.row is not None:
         values = ", ".join(f"{name} {_short(value)}" for name, value in outcome.row.values.items())
         lines.append(("Row", Text(f"{outcome.row.id}, read back over GraphQL: {values}")))

@@ -1,18 +1,21 @@
-"""The log of a run as GraphQL types: one for each type of event."""
+"""The log of a run as GraphQL types: one for each type of event. Which is which: `event_types`."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 import strawberry
 from strawberry.scalars import JSON
 from strawberry.types.lazy_type import LazyType
 
 from domain import events as domain
+from domain.errors import NotFound
 from domain.events import LoggedEvent
-from domain.ids import Prefix, RunId, UserId, to_global
-from domain.run import DeltaChannel, SkipReason
+from domain.ids import ApprovalId, Prefix, RunId, UserId, to_global
+from domain.run import DeltaChannel, SkipReason, WaitReason
+from gql.approvals.types import Approval, load_approvals
 from gql.context import Info
 from gql.ids import to_id
 from gql.lookup import find_node
@@ -99,18 +102,37 @@ class RunRecovered(RunEvent):
     recovery_count: int = strawberry.field(description="How many times this run was taken over.")
 
 
-@strawberry.type(description="Someone asked the run to stop.")
-class RunCancelRequested(RunEvent):
-    """Someone asked the run to stop."""
+@strawberry.type(description="Nothing works any more until a time, an answer or a sub-run comes.")
+class RunWaiting(RunEvent):
+    """Nothing works any more."""
 
-    cancel_reason: str | None = strawberry.field(description="Why, in that person's words.")
+    until: datetime | None = strawberry.field(description="The next time at which something happens by itself.")
 
+
+@strawberry.type
+class _ByPerson(RunEvent):
     @strawberry.field(description="Who did; null for the system.")
     async def by(self, info: Info) -> User | None:
         """Load the person."""
-        event = self.logged.event
-        by = event.by if isinstance(event, domain.RunCancelRequested) else None
+        by: UUID | None = getattr(self.logged.event, "by", None)
         return None if by is None else await info.context.loaders.load(load_users, UserId(by))
+
+
+@strawberry.type(description="A person stopped the run for a while.")
+class RunPaused(_ByPerson):
+    """A person stopped the run for a while."""
+
+
+@strawberry.type(description="The run goes on, after a pause or a wait.")
+class RunResumed(_ByPerson):
+    """The run goes on."""
+
+
+@strawberry.type(description="Someone asked the run to stop.")
+class RunCancelRequested(_ByPerson):
+    """Someone asked the run to stop."""
+
+    cancel_reason: str | None = strawberry.field(description="Why, in that person's words.")
 
 
 @strawberry.type(description="The run ended well; last event.")
@@ -176,6 +198,40 @@ class NodeRetrying(NodeEvent):
     next_attempt_at: datetime = strawberry.field(description="When the next begins.")
 
 
+@strawberry.type(description="The node waits, and needs no memory meanwhile.")
+class NodeWaiting(NodeEvent):
+    """The node waits."""
+
+    reason: WaitReason = strawberry.field(description="What for.")
+    until: datetime | None = strawberry.field(description="When the wait ends at the latest.")
+
+    @strawberry.field(description="The run that is awaited, if one is.", graphql_type=cast("Any", _RUN | None))
+    async def sub_run(self, info: Info) -> object | None:
+        """Load the run."""
+        called = cast("domain.NodeWaiting", self.logged.event).sub_run
+        return None if called is None else await find_node(info, to_global(Prefix.RUN, called))
+
+
+@strawberry.type(description="A person is asked.")
+class ApprovalRequested(NodeEvent):
+    """A person is asked."""
+
+    @strawberry.field(description="The question.")
+    async def approval(self, info: Info) -> Approval:
+        """Load the question."""
+        return await _approval(self, info)
+
+
+@strawberry.type(description="The question was answered, or it ran out.")
+class ApprovalAnswered(NodeEvent):
+    """The question was answered, or it ran out."""
+
+    @strawberry.field(description="The question with its answer.")
+    async def approval(self, info: Info) -> Approval:
+        """Load the question."""
+        return await _approval(self, info)
+
+
 @strawberry.type(description="The node ended well; its output is durable.")
 class NodeSucceeded(NodeEvent):
     """The node ended well."""
@@ -214,6 +270,21 @@ class NodeSkipped(NodeEvent):
     skip_reason: SkipReason = strawberry.field(description="Why.")
 
 
+@strawberry.type(description="The node is not done again.")
+class NodeReused(NodeEvent):
+    """The node is not done again."""
+
+    @strawberry.field(
+        description="The run whose output stands, if it still exists.", graphql_type=cast("Any", _RUN | None)
+    )
+    async def from_run(self, info: Info) -> object | None:
+        """Load the run."""
+        event = self.logged.event
+        if not isinstance(event, domain.NodeReused):
+            return None
+        return await find_node(info, to_global(Prefix.RUN, event.from_run))
+
+
 @strawberry.type(description="The node was stopped, and its outside connections are closed.")
 class NodeCanceled(NodeEvent):
     """The node was stopped."""
@@ -221,61 +292,12 @@ class NodeCanceled(NodeEvent):
     usage: Usage = strawberry.field(description="Tokens and money until then.")
 
 
-EVENT_TYPES: tuple[type[RunEvent], ...] = (
-    RunQueued,
-    RunStarted,
-    RunRecovered,
-    RunCancelRequested,
-    RunSucceeded,
-    RunFailed,
-    RunCanceled,
-    RunCrashed,
-    NodeStarted,
-    NodeOutputDelta,
-    NodeRetrying,
-    NodeSucceeded,
-    NodeFailed,
-    NodeSkipped,
-    NodeCanceled,
-)
-"""Types that only the interface leads to."""
-
-
-def event_of(logged: LoggedEvent) -> RunEvent:  # noqa: C901, PLR0911 -- one line for each type that has facts of its own
-    """Convert an event of the domain."""
-    match logged.event:
-        case domain.NodeOutputDelta(channel=channel, text=text, offset=offset):
-            return NodeOutputDelta(logged=logged, channel=channel, text=text, offset=offset)
-        case domain.NodeSucceeded(ports=ports, duration_ms=duration_ms, usage=usage):
-            return NodeSucceeded(logged=logged, ports=list(ports), duration_ms=duration_ms, usage=Usage.of(usage))
-        case domain.NodeRetrying(failure=failure, next_attempt_at=at):
-            return NodeRetrying(logged=logged, error=RunError.of(failure), next_attempt_at=at)
-        case domain.NodeFailed(failure=failure, ports=ports):
-            return NodeFailed(logged=logged, error=RunError.of(failure), ports=list(ports))
-        case domain.NodeSkipped(reason=reason):
-            return NodeSkipped(logged=logged, skip_reason=reason)
-        case domain.NodeCanceled(usage=usage):
-            return NodeCanceled(logged=logged, usage=Usage.of(usage))
-        case domain.RunRecovered(restarted=restarted, recovery_count=count):
-            return RunRecovered(logged=logged, restarted_node_keys=restarted, recovery_count=count)
-        case domain.RunCancelRequested(reason=reason):
-            return RunCancelRequested(logged=logged, cancel_reason=reason)
-        case domain.RunSucceeded(duration_ms=duration_ms, usage=usage):
-            return RunSucceeded(logged=logged, duration_ms=duration_ms, usage=Usage.of(usage))
-        case domain.RunFailed(failure=failure):
-            return RunFailed(logged=logged, error=RunError.of(failure))
-        case domain.RunCrashed(failure=failure):
-            return RunCrashed(logged=logged, error=RunError.of(failure))
-        case plain:
-            return _PLAIN[type(plain)](logged=logged)
-
-
-_PLAIN: dict[type[domain.Event], type[RunEvent]] = {
-    domain.RunQueued: RunQueued,
-    domain.RunStarted: RunStarted,
-    domain.RunCanceled: RunCanceled,
-    domain.NodeStarted: NodeStarted,
-}
+async def _approval(event: NodeEvent, info: Info) -> Approval:
+    asked = cast("domain.ApprovalRequested | domain.ApprovalAnswered", event.logged.event)
+    approval = await info.context.loaders.load(load_approvals, ApprovalId(asked.approval))
+    if approval is None:
+        raise NotFound("The question was deleted with its run.")
+    return approval
 
 
 def _node(event: NodeEvent) -> domain.NodeEventBase:

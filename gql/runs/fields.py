@@ -1,59 +1,25 @@
-"""Starting, stopping, reading and watching runs."""
+"""Stopping, reading and watching runs."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import datetime
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import strawberry
-from strawberry.scalars import JSON
 
 from domain.identity import Permission
 from domain.ids import Prefix, RunId, WorkflowId, WorkspaceId
-from domain.json_value import Json
-from domain.run import RunQuery, RunStatus
 from gql.absent import ABSENT, or_none
 from gql.context import Info
 from gql.fields import mutation, query, subscription
 from gql.ids import find_id, from_id, workspace_id_of
 from gql.paging import After, Before, First, Last, page_request
 from gql.payloads import Payload
-from gql.runs.events import RunEvent, event_of
+from gql.runs.event_types import event_of
+from gql.runs.events import RunEvent
+from gql.runs.lists import Filter, Order, page_of_workspace
 from gql.runs.types import Run, RunConnection
-
-
-@strawberry.input(description="A span of time, open where a bound is absent.")
-class DateTimeRange:
-    """A span of time."""
-
-    from_: datetime | None = strawberry.field(default=ABSENT, name="from", description="Not before this instant.")
-    until: datetime | None = strawberry.field(default=ABSENT, description="Before this instant.")
-
-
-@strawberry.input(description="Which runs; all that is given must hold.")
-class RunFilter:
-    """Which runs."""
-
-    workflow_ids: list[strawberry.ID] | None = strawberry.field(
-        default=ABSENT, description="Of one of these workflows, 100 at most."
-    )
-    statuses: list[RunStatus] | None = strawberry.field(default=ABSENT, description="In one of these states.")
-    created_at: DateTimeRange | None = strawberry.field(default=ABSENT, description="Made in this span.")
-
-
-Filter = Annotated[RunFilter | None, strawberry.argument(description="Which of them.")]
-
-
-@strawberry.input(description="What `startRun` takes.")
-class StartRunInput:
-    """What `startRun` takes."""
-
-    workflow_id: strawberry.ID = strawberry.field(description="Which workflow.")
-    input: JSON | None = strawberry.field(
-        default=ABSENT, description="The input; it must satisfy the workflow's `inputSchema`."
-    )
 
 
 @strawberry.input(description="What `cancelRun` takes.")
@@ -62,13 +28,6 @@ class CancelRunInput:
 
     id: strawberry.ID = strawberry.field(description="Which run.")
     reason: str | None = strawberry.field(default=ABSENT, description="Why; the log keeps it.")
-
-
-@strawberry.type(description="What `startRun` gives.")
-class StartRunPayload(Payload):
-    """What `startRun` gives."""
-
-    run: Run | None = strawberry.field(default=None, description="The run.")
 
 
 @strawberry.type(description="What `cancelRun` gives.")
@@ -89,13 +48,16 @@ class RunsOfWorkspace:
         self,
         info: Info,
         filter: Filter = ABSENT,  # noqa: A002
+        order_by: Order = ABSENT,
         first: First = ABSENT,
         after: After = ABSENT,
         last: Last = ABSENT,
         before: Before = ABSENT,
     ) -> RunConnection:
         """List the runs."""
-        return await _page(info, self.workspace_id, _query(filter), (first, after, last, before))
+        return await page_of_workspace(
+            info, self.workspace_id, filter, order_by, page_request(first, after, last, before)
+        )
 
 
 @strawberry.type
@@ -124,36 +86,20 @@ class RunQueries:
             ),
         ] = ABSENT,
         filter: Filter = ABSENT,  # noqa: A002
+        order_by: Order = ABSENT,
         first: First = ABSENT,
         after: After = ABSENT,
         last: Last = ABSENT,
         before: Before = ABSENT,
     ) -> RunConnection:
         """List the runs of a workspace."""
-        return await _page(
-            info, workspace_id_of(workspace_id, "workspaceId"), _query(filter), (first, after, last, before)
-        )
+        workspace = workspace_id_of(workspace_id, "workspaceId")
+        return await page_of_workspace(info, workspace, filter, order_by, page_request(first, after, last, before))
 
 
 @strawberry.type
 class RunMutation:
-    """Starting and stopping runs."""
-
-    @mutation(
-        Permission.EXECUTE,
-        description="Starts the published version, or the draft of a workflow that was never published.",
-    )
-    async def start_run(
-        self,
-        info: Info,
-        input: Annotated[StartRunInput, strawberry.argument(description="What is asked for.")],  # noqa: A002
-    ) -> StartRunPayload:
-        """Start a run."""
-        workflow_id = WorkflowId(from_id(Prefix.WORKFLOW, input.workflow_id, "input", "workflowId"))
-        run = await info.context.services.runs.start(
-            info.context.principal, workflow_id, cast("Json", or_none(input.input))
-        )
-        return StartRunPayload(run=Run.of(run))
+    """Stopping runs."""
 
     @mutation(
         Permission.EXECUTE,
@@ -222,21 +168,3 @@ class RunSubscription:
         async with aclosing(changes) as runs:
             async for run in runs:
                 yield Run.of(run)
-
-
-def _query(given: RunFilter | None) -> RunQuery:
-    if not given:
-        return RunQuery()
-    span = given.created_at or None
-    return RunQuery(
-        tuple(WorkflowId(from_id(Prefix.WORKFLOW, text, "filter", "workflowIds")) for text in given.workflow_ids or ()),
-        tuple(given.statuses or ()),
-        None if span is None else or_none(span.from_),
-        None if span is None else or_none(span.until),
-    )
-
-
-async def _page(info: Info, workspace_id: WorkspaceId | None, chosen: RunQuery, part: tuple[Any, ...]) -> RunConnection:
-    actor, service = info.context.principal, info.context.services.runs
-    page = await service.page(actor, workspace_id, chosen, page_request(*part))
-    return RunConnection.of(page, Run.of, lambda: service.count(actor, workspace_id, chosen))

@@ -10,8 +10,8 @@ from domain.run import NodePayloads
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from domain.ids import GraphId
-    from domain.workflow import Definition
+    from domain.ids import WorkflowId
+    from domain.layout import Layout
     from gql.context import Context
 
 
@@ -44,12 +44,25 @@ async def load_node_payloads(context: Context, places: list[NodePlace]) -> Seque
     return [found.get(place, _NONE) for place in places]
 
 
+async def load_partial_text(context: Context, places: list[NodePlace]) -> Sequence[str | None]:
+    """Load what nodes, whose runs the caller was shown, have written so far; None for those that stream nothing."""
+    found = await context.services.runs.partial_texts(places)
+    return [found.get(place) for place in places]
+
+
+async def load_called(context: Context, places: list[NodePlace]) -> Sequence[RunId | None]:
+    """Load the ids of the runs that nodes, whose runs the caller was shown, called last."""
+    found = await context.services.runs.called_by(places)
+    return [found.get(place) for place in places]
+
+
 async def load_event_output(context: Context, places: list[NodePlace]) -> Sequence[NodePayloads]:
     """Load outputs of nodes as events show them: up to 64 KiB."""
     found = await context.services.runs.node_payloads(places, is_bounded=True)
     return [found.get(place, _NONE) for place in places]
 
 
-async def load_definition(context: Context, graph_ids: list[GraphId]) -> Sequence[Definition]:
-    """Load the definitions that runs are pinned to."""
-    return [await context.services.runs.definition(graph_id) for graph_id in graph_ids]
+async def load_layout(context: Context, workflow_ids: list[WorkflowId]) -> Sequence[Layout]:
+    """Load where the nodes are now of workflows whose runs the caller was shown."""
+    layouts = await context.services.workflows.layouts(workflow_ids)
+    return [layouts.get(workflow_id, {}) for workflow_id in workflow_ids]

@@ -9,9 +9,12 @@ import strawberry
 from strawberry.scalars import JSON
 
 from domain import run as domain
+from domain.ids import UserId
 from domain.json_codec import decode
-from domain.run import DeltaChannel, NodeRunStatus, RunStatus, SkipReason, TriggerKind
+from domain.run import DeltaChannel, NodeRunStatus, RunStatus, SkipReason, TriggerKind, WaitReason
+from gql.context import Info
 from gql.enums import expose
+from gql.users import User, load_users
 
 expose(
     RunStatus,
@@ -70,6 +73,16 @@ expose(
         SkipReason.UPSTREAM_FAILED: "A node before it failed and FINISH_BRANCHES is set.",
     },
 )
+expose(
+    WaitReason,
+    description="What a node waits for.",
+    values={
+        WaitReason.TIMER: "A time.",
+        WaitReason.APPROVAL: "A person's answer.",
+        WaitReason.SUB_RUN: "Another run.",
+        WaitReason.RATE_LIMIT: "Room under a rate limit.",
+    },
+)
 
 
 @strawberry.type(description="Why a run, a node or an attempt failed.")
@@ -119,8 +132,29 @@ class Usage:
             output_tokens=usage.output_tokens,
             total_tokens=usage.total_tokens,
             cost=usage.cost,
-            currency=usage.currency,
+            currency=None if usage.cost is None else usage.currency,
         )
+
+
+@strawberry.type(description="How far a run is.")
+class RunProgress:
+    """How far a run is."""
+
+    done: int = strawberry.field(description="Nodes that are settled in any way.")
+    total: int = strawberry.field(description="Nodes of the graph.")
+
+
+@strawberry.type(description="What started a run.")
+class RunTrigger:
+    """What started a run."""
+
+    user_id: strawberry.Private[UserId | None]
+    kind: TriggerKind = strawberry.field(description="What kind of start it was.")
+
+    @strawberry.field(description="The person, if one did, also through an API key.")
+    async def user(self, info: Info) -> User | None:
+        """Load the person."""
+        return None if self.user_id is None else await info.context.loaders.load(load_users, self.user_id)
 
 
 def shown(encoded: bytes | None) -> JSON | None:

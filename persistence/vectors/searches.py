@@ -81,15 +81,18 @@ class Searches:
     async def _among(self, collection: Collection, origin: Origin, condition: Condition) -> Seqs:
         """Return the seqs of the chunks whose documents meet a condition, ascending."""
         packed = func.string_agg(func.int8send(chunks.c.seq), literal_column("''::bytea"))
+        # Documents first, and from them to their chunks by one index: right behind a large write the tables have no
+        # statistics yet, and a planner that is free to choose may read all chunks of the collection for each document.
+        wanted = (
+            select(documents.c.id)
+            .where(documents.c.collection_id == collection.id, where(condition, documents.c.metadata))
+            .cte("wanted")
+            .prefix_with("MATERIALIZED")
+        )
         statement = (
             select(packed)
-            .select_from(chunks.join(documents, documents.c.id == chunks.c.document_id))
-            .where(
-                documents.c.collection_id == collection.id,
-                where(condition, documents.c.metadata),
-                chunks.c.collection_id == collection.id,
-                chunks.c.generation == origin.generation,
-            )
+            .select_from(wanted.join(chunks, chunks.c.document_id == wanted.c.id))
+            .where(chunks.c.generation == origin.generation)
         )
         async with self._database.single() as connection:
             return np.sort(unpack_seqs((await connection.execute(statement)).scalar_one()))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import openai
 
+from domain.bounds import LARGEST
 from domain.errors import NodeFault
 from domain.ports.outbound import ChatDelta, ChatEnd
+from domain.prices import NO_PRICES, PriceList
 from domain.run import NO_USAGE, DeltaChannel, Usage
 from runtime.clients.openai_faults import OpenaiFaults, as_model_fault
 from runtime.clients.openai_transport import open_client
+from runtime.hidden import Hidden
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,22 +32,37 @@ _REASONING_FIELDS = ("reasoning_content", "reasoning")
 class OpenaiChatModel:
     """A model API at one address with one key; implements `ChatModel` of the ports."""
 
-    def __init__(self, base_url: str, api_key: str | None, default_model: str | None, http: HttpClient) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str | None,
+        default_model: str | None,
+        http: HttpClient,
+        prices: PriceList = NO_PRICES,
+    ) -> None:
         self._default_model = default_model
+        self._prices = prices
         self._client = open_client(base_url, api_key, http)
-        self._faults = OpenaiFaults(api_key)
+        self._hidden = Hidden([api_key])
+        self._faults = OpenaiFaults(self._hidden)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta | ChatEnd]:
         """Ask and yield the answer as it comes; closing the iterator closes the connection at once.
 
         Raises:
-            NodeFault: `NO_MODEL`, `MODEL_REFUSED`, `MODEL_UNAVAILABLE`, `RATE_LIMITED`, `INVALID_RESPONSE`, `TIMED_OUT`,
-                `ADDRESS_REFUSED`, `INVALID_URL`.
+            NodeFault: `NO_MODEL`, `PRICE_UNKNOWN`, `MODEL_REFUSED`, `MODEL_UNAVAILABLE`, `RATE_LIMITED`,
+                `INVALID_RESPONSE`, `TIMED_OUT`, `ADDRESS_REFUSED`, `INVALID_URL`.
         """
         model = request.model or self._default_model
         if model is None:
             raise NodeFault("NO_MODEL", "No model is named: set `model` in the node, or the connection's default.")
-        answer = _Answer(model)
+        if request.must_be_priced and self._prices.find(model) is None:
+            text = (
+                f"The workflow limits what a run may cost, and no price of {model} is known: set it in `prices` of the "
+                "connection, or in ANABRANCH_LLM__PRICES."
+            )
+            raise NodeFault("PRICE_UNKNOWN", text)
+        answer = _Answer(model, self._prices, self._hidden)
         try:
             stream = cast(
                 "openai.AsyncStream[ChatCompletionChunk]",
@@ -69,8 +88,10 @@ class OpenaiChatModel:
 class _Answer:
     """An answer as it grows."""
 
-    def __init__(self, model: str) -> None:
-        self._model = model
+    def __init__(self, model: str, prices: PriceList, hidden: Hidden) -> None:
+        self._hidden = hidden
+        self._model = self._asked = model
+        self._prices = prices
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
         self._held: dict[DeltaChannel, str] = {}
@@ -109,13 +130,22 @@ class _Answer:
         """
         if self._finish_reason is None:
             raise NodeFault("MODEL_UNAVAILABLE", "The model's stream ended before its answer did.", is_retryable=True)
-        return ChatEnd(self._finish_reason, self._usage or NO_USAGE, self._model)
+        return ChatEnd(self._finish_reason, NO_USAGE if self._usage is None else self._priced(self._usage), self._model)
+
+    def _priced(self, usage: Usage) -> Usage:
+        """Count the usage as the model's that was asked: what answers may be called by the name of a day's version."""
+        price = self._prices.find(self._model, self._asked)
+        return replace(usage if price is None else price.cost_of(usage), model=self._asked)
 
     def _join(self, text: str, channel: DeltaChannel) -> str:
-        """Put characters together that a server has cut: half of a surrogate pair at the end of one piece waits."""
+        """Put together what a server has cut: half of a surrogate pair, or of the key that it repeats, waits."""
         text = self._held.pop(channel, "") + text
+        if self._hidden:
+            text, held = self._hidden.cut(text)
+            if held:
+                self._held[channel] = held
         if _HIGH_SURROGATE.search(text):
-            self._held[channel] = text[-1]
+            self._held[channel] = text[-1] + self._held.get(channel, "")
             text = text[:-1]
         if not _SURROGATE_PAIR.search(text):
             return text
@@ -141,5 +171,12 @@ def _arguments(request: ChatRequest, model: str) -> dict[str, Any]:
 
 
 def _usage(reported: Any) -> Usage:
-    sent, received = int(reported.prompt_tokens or 0), int(reported.completion_tokens or 0)
-    return Usage(sent, received, int(reported.total_tokens or 0) or sent + received)
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    sent, received, total = (_count(getattr(reported, name, None)) for name in names)
+    return Usage(sent, received, total or min(sent + received, LARGEST))
+
+
+def _count(reported: Any) -> int:
+    """Return a number of tokens that can be stored, whatever an endpoint calls one: what is none counts as 0."""
+    is_number = isinstance(reported, int | float) and reported > 0  # not so for NaN
+    return int(min(reported, LARGEST)) if is_number else 0

@@ -11,8 +11,11 @@ import openai
 
 from domain.collections import MAX_DIMENSION, MAX_VECTOR_NUMBER
 from domain.errors import NodeFault
+from domain.rate_limits import NoRoom
 from runtime.clients.openai_faults import OpenaiFaults, as_model_fault
 from runtime.clients.openai_transport import open_client
+from runtime.hidden import Hidden
+from runtime.patience import answered_within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +40,7 @@ class OpenaiEmbedder:
     def __init__(self, base_url: str, api_key: str | None, model: str, http: HttpClient) -> None:
         self._model = model
         self._client = open_client(base_url, api_key, http)
-        self._faults = OpenaiFaults(api_key)
+        self._faults = OpenaiFaults(Hidden([api_key]))
 
     async def embed(self, texts: Sequence[str], *, is_query: bool = False) -> NDArray[np.float32]:
         """Return `(n, dim)` float32, one row for each text.
@@ -71,6 +74,8 @@ class OpenaiEmbedder:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return await self._ask(batch)
+            except NoRoom:
+                raise  # whoever waits for room has waited already
             except NodeFault as fault:
                 wait_s = max(fault.retry_after_s or _SHORTEST_WAIT_S * 2**attempt, _SHORTEST_WAIT_S)
                 if fault.code != "RATE_LIMITED" or not fault.is_retryable or attempt == _ATTEMPTS:
@@ -82,7 +87,7 @@ class OpenaiEmbedder:
 
     async def _ask(self, batch: Sequence[str]) -> NDArray[np.float32]:
         try:
-            async with asyncio.timeout(_REQUEST_TIMEOUT_S):
+            async with answered_within(_REQUEST_TIMEOUT_S):
                 answer = await self._client.embeddings.create(
                     model=self._model, input=list(batch), encoding_format="float"
                 )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import openai
 
 from domain.errors import NodeFault
 from domain.retry_after import retry_after_s
+
+if TYPE_CHECKING:
+    from runtime.hidden import Hidden
 
 _MAX_MESSAGE_CHARS = 300
 _RATE_LIMITED = 429
@@ -18,8 +22,8 @@ _SERVER_ERRORS = 500
 class OpenaiFaults:
     """Names errors of one API; its key is never repeated."""
 
-    def __init__(self, api_key: str | None) -> None:
-        self._api_key = api_key
+    def __init__(self, hidden: Hidden) -> None:
+        self._hidden = hidden
 
     def of(self, error: openai.OpenAIError) -> NodeFault:
         """Return what an error means for a node."""
@@ -48,9 +52,7 @@ class OpenaiFaults:
 
     def _told(self, message: str) -> str:
         """Return what the API says, without the key, which some repeat."""
-        if self._api_key:
-            message = message.replace(self._api_key, "•••")
-        line = " ".join(message.split())[:_MAX_MESSAGE_CHARS]
+        line = " ".join(self._hidden.text(message).split())[:_MAX_MESSAGE_CHARS]
         return f": {line}" if line else "."
 
 

@@ -163,6 +163,7 @@ KIND = NodeKind(
         ErrorCode("DATABASE_UNAVAILABLE", "The outside database does not answer.", is_retryable=True),
         ErrorCode("ADDRESS_REFUSED", "The address is private, or the server's own database.", is_retryable=False),
         ErrorCode("CONNECTION_FAILED", "The name of the host does not resolve.", is_retryable=True),
+        ErrorCode("INVALID_RESPONSE", "What answers is no PostgreSQL that can be used.", is_retryable=False),
         ErrorCode("TIMED_OUT", "The write took too long.", is_retryable=True),
     ),
     nested=(DbWriteTarget, ExternalTable, ColumnValue),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, cast
 import orjson
 from pydantic import Field, model_validator
 
+from domain.bounds import LARGEST
 from domain.errors import NodeFault
 from domain.json_value import Json
 from domain.kinds import (
@@ -74,7 +75,7 @@ class LlmCallConfig(Config):
     """A whole conversation, 100 messages at most; give either this or `prompt`."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     """How freely tokens are chosen, 0 to 2; null = the model's default."""
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
     """The longest answer in tokens; null = the model's default."""
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     """Choose among the most likely tokens that make up this share, 0 to 1; null = the model's default."""
@@ -234,6 +235,9 @@ KIND = NodeKind(
             "CONNECTION_NOT_FOUND", "No such connection, or the server has no model of its own.", is_retryable=False
         ),
         ErrorCode("NO_MODEL", "Neither the node nor its connection names a model.", is_retryable=False),
+        ErrorCode("TOKENS_EXHAUSTED", "The run has used the tokens that its workflow allows.", is_retryable=False),
+        ErrorCode("COST_EXHAUSTED", "The run has cost what its workflow allows.", is_retryable=False),
+        ErrorCode("PRICE_UNKNOWN", "The workflow limits the cost, but the model has no price.", is_retryable=False),
         ErrorCode("MODEL_REFUSED", "The API refused the request.", is_retryable=False),
         ErrorCode("MODEL_UNAVAILABLE", "The API cannot be reached or failed.", is_retryable=True),
         ErrorCode("RATE_LIMITED", "The API takes no more requests for now.", is_retryable=True),

@@ -193,6 +193,7 @@ def ask(data: Path) -> dict[str, list[str]]:
 def test_kept_running_it_answers_more_from_its_documents_and_without_them_from_none(data: Path) -> None:
     with started(data, "--keep", "--chaos", "0") as process:
         told = read_until(process, "Ask more")
+        assert re.search(r"^Pages, signed in: http://127\.0\.0\.1:\d+/#token=\S+&refresh=\S+$", told, re.MULTILINE)
         assert re.search(
             r"^GraphiQL, signed in: http://127\.0\.0\.1:\d+/graphiql#token=\S+&refresh=\S+$", told, re.MULTILINE
         )

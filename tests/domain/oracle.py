@@ -3,7 +3,8 @@
 Order decides nothing here: a run without cancellation in which nobody fails, or whose policy is FINISH_BRANCHES, ends
 exactly so. With FAIL_FAST the run status is still certain, but a node is as here, or CANCELED, or never begun, since it
 depends on the order which of them came before the first failure; the same holds for what a cancellation cuts off.
-A node with `join: ANY` and one taken edge runs, even when another of its edges leads from a failed branch.
+A node with `join: ANY` and one taken edge runs, even when another of its edges leads from a failed branch. Of a `forEach`
+every item ends as it will, unless one that fails takes the node with it: then the others may be cut off as well.
 """
 
 from __future__ import annotations
@@ -29,6 +30,14 @@ class Step:
     """What its `when` gives."""
     will_fail: bool
     """Whether it fails after all its tries."""
+    items: Sequence[bool] | None = None
+    """With `forEach`, whether each item fails after all its tries; `will_fail` does not count then."""
+    on_item_error: str = "FAIL"
+
+    @property
+    def fails(self) -> bool:
+        """Whether the node as a whole fails."""
+        return self.will_fail if self.items is None else self.on_item_error == "FAIL" and any(self.items)
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,7 @@ def foresee(steps: Sequence[Step]) -> End:
             nodes.append(SKIPPED)
             ports.append(None)
             is_lost.append(not starts and is_behind_failure)
-        elif step.will_fail:
+        elif step.fails:
             nodes.append(FAILED)
             ports.append(_PORT_OF_FAILURE[step.on_error])
             is_lost.append(step.on_error == "STOP")

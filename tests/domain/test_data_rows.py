@@ -121,7 +121,7 @@ def test_a_condition_that_no_column_can_meet_is_refused(raw: Json) -> None:
 
 
 def test_rows_are_ordered_by_columns_that_have_an_order() -> None:
-    assert check_order(TABLE, "price", []).column.type is ColumnType.NUMERIC
+    assert check_order(TABLE, "price", []).type is ColumnType.NUMERIC
     for column in ("nothing", "meta"):
         with pytest.raises(InvalidInput):
             check_order(TABLE, column, [])

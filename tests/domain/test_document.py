@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from domain.document import dump, load
 from domain.errors import DocumentFault
 from domain.problems import Problem
-from domain.workflow import Definition, ErrorMode, GraphEdge
+from domain.workflow import Definition, ErrorMode, GraphEdge, ItemErrorPolicy
 from runtime.registry import Registry
 from tests.domain.sample_kinds import KINDS
 from tests.domain.strategies import definitions, texts
@@ -111,7 +111,7 @@ def test_edges_may_be_chains_and_objects() -> None:
 
 def test_an_edge_whose_port_holds_an_arrow_is_written_as_an_object() -> None:
     graph = load("name: x\nnodes: {a: {transform: }}\nedges: [{source: a, sourcePort: 'x -> y', target: a}]").definition
-    assert "sourcePort: x -> y" in dump("x", None, None, graph)
+    assert '  - {source: "a", sourcePort: "x -> y", target: "a"}\n' in dump("x", None, None, graph)
     assert load(dump("x", None, None, graph)).definition == graph
 
 
@@ -193,6 +193,35 @@ def test_values_out_of_their_bounds_are_told_with_their_places() -> None:
     ]
 
 
+def test_times_that_no_clock_can_hold_are_refused_where_they_stand() -> None:
+    most, day = "Input should be less than or equal to 2147483647.", "Input should be less than or equal to 86400000."
+    problems = faults(
+        f"""\
+        name: x
+        settings:
+          timeoutMs: {10**30}
+        nodes:
+          a:
+            transform:
+            timeouts:
+              startToCloseMs: {10**30}
+              scheduleToCloseMs: {2**31}
+              idleMs: {10**400}
+            retry:
+              initialIntervalMs: {10**30}
+              maximumIntervalMs: {10**30}
+        """
+    )
+    assert problems == [
+        f"line 3, column 3: {most}",
+        f"line 8, column 7: {most}",
+        f"line 9, column 7: {most}",
+        f"line 10, column 7: {most}",
+        f"line 12, column 7: {day}",
+        f"line 13, column 7: {most}",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -212,7 +241,10 @@ def test_values_out_of_their_bounds_are_told_with_their_places() -> None:
         ("name: x\ninputSchema: 1e999", "line 2, column 14: The number is too large."),
         (
             "name: x\x07",
-            'line 1, column 1: This is not YAML: unacceptable character #x0007: special characters are not allowed in "<unicode string>", position 7.',
+            (
+                "line 1, column 8: This is not YAML: the character U+0007 cannot stand in a file as it is. "
+                'Write it in double quotes, as in "\\x07".'
+            ),
         ),
     ],
 )
@@ -312,3 +344,26 @@ def test_the_input_for_the_api_names_every_field() -> None:
     assert fields["graph"] == {"nodes": [{"key": "a", "config": {"transform": {"fields": []}}}], "edges": []}
     assert isinstance(fields["settings"], dict)
     assert fields["settings"]["maxParallelNodes"] == 16
+
+
+def test_a_list_whose_failed_items_are_null_may_be_written_as_the_plain_word() -> None:
+    written = """\
+name: Each
+slug: each
+nodes:
+  a:
+    transform:
+      fields:
+        - {name: text, value: "{{ item }}"}
+    forEach:
+      items: input.people
+      onItemError: NULL
+"""
+    document = load(written)
+    each = document.definition.graph.nodes[0].for_each
+    assert each is not None
+    assert each.on_item_error is ItemErrorPolicy.NULL
+    text = dump(document.name, document.slug, document.description, document.definition)
+    again = load(text)
+    assert again.definition == document.definition
+    assert dump(again.name, again.slug, again.description, again.definition) == text

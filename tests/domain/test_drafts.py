@@ -3,7 +3,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import ValidationError
 
+from domain.bounds import STORED
 from domain.drafts import canonical_json, read_graph, read_output, read_settings
 from domain.errors import GraphHasProblems, InvalidInput, LimitExceeded
 from domain.workflow import Definition, Graph, GraphNode, JoinPolicy, OutputField
@@ -40,6 +42,10 @@ def test_a_graph_is_read_as_it_is_written() -> None:
         (node(forEach={"items": "x", "maxParallelItems": 101}), "INVALID_VALUE", ("forEach", "maxParallelItems")),
         (node(retry={"initialIntervalMs": 9, "maximumIntervalMs": 3}), "INVALID_VALUE", ("retry",)),
         (node(timeouts={"idleMs": 0}), "INVALID_VALUE", ("timeouts", "idleMs")),
+        (node(timeouts={"startToCloseMs": 2**31}), "INVALID_VALUE", ("timeouts", "startToCloseMs")),
+        (node(timeouts={"scheduleToCloseMs": 10**15}), "INVALID_VALUE", ("timeouts", "scheduleToCloseMs")),
+        (node(timeouts={"idleMs": 2**31}), "INVALID_VALUE", ("timeouts", "idleMs")),
+        (node(retry={"maximumIntervalMs": 2**31}), "INVALID_VALUE", ("retry", "maximumIntervalMs")),
         (node(wen="x"), "UNKNOWN_FIELD", ("wen",)),
     ],
 )
@@ -82,6 +88,24 @@ def test_settings_and_outputs_out_of_bounds_are_refused_with_their_paths() -> No
         read_output([{"name": "x"}, {"name": "x"}])
     with pytest.raises(LimitExceeded):
         read_output([{"name": str(number)} for number in range(101)])
+
+
+@pytest.mark.parametrize("name", ["timeoutMs", "maxTokens"])
+def test_settings_beyond_what_the_api_can_tell_are_refused(name: str) -> None:
+    assert read_settings({name: 2**31 - 1})
+    with pytest.raises(InvalidInput) as caught:
+        read_settings({name: 2**31})
+    assert caught.value.path == ["input", "settings", name]
+
+
+def test_times_that_were_stored_before_they_had_a_bound_are_read_as_the_longest() -> None:
+    raw = """{"settings": {"timeoutMs": 1000000000000000}, "graph": {"nodes": [{"key": "a", "config": {"set": {}},
+        "timeouts": {"scheduleToCloseMs": 1000000000000000}, "retry": {"maximumIntervalMs": 9000000000}}]}}"""
+    read = Definition.model_validate_json(raw, context=STORED)
+    one = read.graph.nodes[0]
+    assert read.settings.timeout_ms == one.timeouts.schedule_to_close_ms == one.retry.maximum_interval_ms == 2**31 - 1
+    with pytest.raises(ValidationError):
+        Definition.model_validate_json(raw)
 
 
 def test_a_definition_is_stored_without_defaults_and_in_the_order_of_its_making() -> None:

@@ -22,6 +22,8 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
         ([("Retry-After", "soon")], None),
         ([("Retry-After", "-5")], None),
         ([("Retry-After", "")], None),
+        ([("Retry-After", "Mon, 1 Jan 99999999999 00:00:00 GMT")], None),
+        ([("Retry-After", "1000000000")], 86_400.0),
         ([("Content-Type", "x")], None),
         ([], None),
     ],

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import random
 import time
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import HealthCheck, given, settings
+import pytest
 
 from domain.errors import NodeFault
 from domain.events import (
@@ -16,13 +15,16 @@ from domain.events import (
     NodeSkipped,
     NodeStarted,
     NodeSucceeded,
+    NodeWaiting,
     RunCancelRequested,
     RunFailed,
+    RunPaused,
     RunRecovered,
+    RunResumed,
     RunStarted,
 )
 from domain.plan import compile_plan
-from domain.run import NodeRunStatus, RunStatus, SkipReason
+from domain.run import NodeRunStatus, RunStatus, SkipReason, WaitReason
 from domain.schedule import (
     Finish,
     SkipNode,
@@ -30,95 +32,20 @@ from domain.schedule import (
     State,
     StopNode,
     begin,
-    deadline,
     decide,
     evolve,
     expire,
-    settle_failure,
+    told_to_stop,
     wake,
 )
+from domain.settlement import deadline, settle_failure
 from domain.workflow import Definition
-from tests.domain.oracle import foresee
-from tests.domain.stepper import Case, Stepper, cases
 
 if TYPE_CHECKING:
     from domain.events import Event
     from domain.plan import Plan
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-
-some = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-def ran(case: Case) -> Stepper:
-    return Stepper(case, random.Random(case.seed)).run()
-
-
-def check_end(case: Case, stepper: Stepper) -> None:
-    """Compare with the oracle: exactly where order decides nothing, else as far as it does not."""
-    foreseen, ends = foresee(case.steps), stepper.ends()
-    is_canceled = any(isinstance(logged.event, RunCancelRequested) for logged in stepper.log)
-    is_fast = case.definition.settings.failure_policy == "FAIL_FAST" and foreseen.run == "FAILED"
-    if not is_canceled:
-        assert stepper.status == foreseen.run
-        if not is_fast:
-            assert ends == list(foreseen.nodes)
-            return
-    else:
-        assert stepper.status == "CANCELED"
-    for end, wanted in zip(ends, foreseen.nodes, strict=True):
-        if end == "CANCELED":
-            assert wanted in {"SUCCEEDED", "FAILED"}, "only what may start can be cancelled"
-        else:
-            assert end in {wanted, None}
-
-
-# ── properties ──
-
-
-@some
-@given(case=cases())
-def test_a_run_ends_as_the_oracle_says_whatever_the_order(case: Case) -> None:
-    stepper = ran(case)
-    check_end(case, stepper)
-    assert stepper.most_running <= case.definition.settings.max_parallel_nodes
-    assert decide(stepper.state) == [], "nothing is left to be done after the end"
-
-
-@some
-@given(case=cases())
-def test_a_run_recovered_behind_any_event_ends_as_if_nothing_had_happened(case: Case) -> None:
-    whole = ran(case)
-    calm = Case(case.definition, case.steps, case.faults, None, case.seed)
-    for length in range(1, len(whole.log)):
-        recovered = Stepper(calm, random.Random(case.seed + length)).recover(whole.log[:length])
-        check_end(calm, recovered)
-        assert recovered.most_running <= case.definition.settings.max_parallel_nodes
-        for index in range(len(case.steps)):
-            if recovered.ends()[index] in {"SUCCEEDED", "FAILED"}:
-                # An attempt that was cut off costs no try: all that the node may fail, it fails.
-                assert recovered.tries_before(index) == case.faults[index]
-
-
-@some
-@given(case=cases())
-def test_the_log_alone_tells_the_state_and_every_start_has_its_reason(case: Case) -> None:
-    stepper = ran(case)
-    folded = begin(stepper.plan)
-    for logged in stepper.log:
-        evolve(folded, logged.event, logged.at)
-    assert folded == stepper.state
-    for index, end in enumerate(stepper.ends()):
-        key = stepper.plan.nodes[index].key
-        starts = [e.event for e in stepper.log if isinstance(e.event, NodeStarted) and e.event.node_key == key]
-        assert [start.execution for start in starts] == list(range(1, len(starts) + 1))
-        if end in {"SUCCEEDED", "FAILED"}:
-            assert len(starts) == stepper.tries_before(index) + 1
-        else:
-            assert starts == [] or end == "CANCELED", "whoever began is told an end"
-
-
-# ── examples ──
 
 
 def definition(nodes: dict[str, dict[str, Any]], *edges: str, **options: object) -> Definition:
@@ -207,6 +134,44 @@ def test_fail_fast_stops_what_runs_and_forgets_what_has_not_begun() -> None:
     assert (state.failure.code, state.failure.node_key, state.failure.attempt) == ("NO", "a", 1)
 
 
+def test_a_node_that_is_woken_begins_before_those_that_have_never_begun() -> None:
+    state = after(definition({"a": {}, "b": {}, "c": {}}, maxParallelNodes=1), started("a"))
+    evolve(state, NodeWaiting("a", None, 1, WaitReason.RATE_LIMIT, None), AT)
+    wake(state, 0)
+    assert decide(state) == [StartNode(0, 2)]
+    evolve(state, started("a", 2), AT)
+    evolve(state, succeeded("a", 2), AT)
+    assert decide(state) == [StartNode(1, 1)]
+
+
+@pytest.mark.parametrize("count", [50, 500])
+def test_a_cancelled_run_tells_each_node_once_to_stop_however_many_are_at_work(count: int) -> None:
+    state = after(definition({f"n{index}": {} for index in range(count)}))
+    for index in range(count):
+        evolve(state, started(f"n{index}"), AT)
+    evolve(state, RunCancelRequested(), AT)
+    told = decide(state)
+    assert told == [StopNode(index) for index in range(count)]
+    for index in range(count):
+        told_to_stop(state, index)
+    for index in range(count):
+        assert decide(state) == []
+        evolve(state, NodeCanceled(f"n{index}", None, 1), AT)
+    assert decide(state) == [Finish(RunStatus.CANCELED)]
+
+
+def test_what_was_told_to_stop_and_waits_or_is_begun_again_instead_is_stopped_once_more() -> None:
+    state = after(definition({"a": {"retry": {"maximumAttempts": 2}}, "b": {}}), started("a"), started("b"))
+    evolve(state, RunCancelRequested(), AT)
+    told_to_stop(state, 0)
+    told_to_stop(state, 1)
+    evolve(state, failed(state, 0, is_retryable=True), AT)
+    evolve(state, NodeWaiting("b", None, 1, WaitReason.APPROVAL, None), AT)
+    assert decide(state) == [StopNode(0), StopNode(1)]
+    told_to_stop(state, 1)
+    assert decide(state) == [StopNode(0), StopNode(1)], "what does not work has no end of its own"
+
+
 def test_a_cancelled_run_that_lost_its_process_starts_nothing_again() -> None:
     state = after(definition({"a": {}}), started("a"), RunCancelRequested(), RunRecovered(1, ["a"]))
     assert decide(state) == [StopNode(0)]
@@ -267,6 +232,93 @@ def test_a_retry_beyond_schedule_to_close_is_a_failure() -> None:
     assert late.failure.code == "NO"
 
 
+def waiting(key: str) -> NodeWaiting:
+    return NodeWaiting(key, None, 1, WaitReason.TIMER, AT)
+
+
+def test_a_node_that_waits_takes_no_room_and_its_run_does_not_end() -> None:
+    state = after(definition({"a": {}, "b": {}}, maxParallelNodes=1), started("a"))
+    assert decide(state) == []
+    evolve(state, waiting("a"), AT)
+    assert state.nodes[0].status is NodeRunStatus.WAITING
+    assert decide(state) == [StartNode(1, 1)]
+    evolve(state, started("b"), AT)
+    evolve(state, succeeded("b"), AT)
+    assert decide(state) == []
+    evolve(state, succeeded("a"), AT)
+    assert decide(state) == [Finish(RunStatus.SUCCEEDED)]
+
+
+def test_a_node_that_waits_is_stopped_with_its_run_and_survives_a_lost_process() -> None:
+    state = after(definition({"a": {}}), started("a"), waiting("a"), RunRecovered(1, []))
+    assert decide(state) == []
+    assert state.waiting == {0: waiting("a")}
+    evolve(state, RunCancelRequested(), AT)
+    assert decide(state) == [StopNode(0)]
+    evolve(state, NodeCanceled("a", None, 1), AT)
+    assert decide(state) == [Finish(RunStatus.CANCELED)]
+
+
+def test_a_wait_that_ends_in_a_failure_may_be_tried_again() -> None:
+    state = after(definition({"a": {}}), started("a"), waiting("a"))
+    evolve(state, failed(state, 0, is_retryable=True), AT)
+    assert not state.waiting
+    wake(state, 0)
+    assert decide(state) == [StartNode(0, 2)]
+
+
+def test_a_paused_run_starts_nothing_until_it_goes_on_and_what_is_in_flight_ends() -> None:
+    state = after(definition({"a": {}, "b": {}, "c": {}}, "a>b", "a.error>c"), started("a"), RunPaused(1))
+    assert decide(state) == []
+    evolve(state, succeeded("a"), AT)
+    assert decide(state) == [SkipNode(2, SkipReason.NO_EDGE_TAKEN)], "what is left out is told at once"
+    evolve(state, NodeSkipped("c", None, 0, SkipReason.NO_EDGE_TAKEN), AT)
+    assert decide(state) == []
+    evolve(state, RunResumed(1), AT)
+    assert decide(state) == [StartNode(1, 1)]
+
+
+def test_a_paused_run_with_nothing_left_to_start_ends() -> None:
+    state = after(definition({"a": {}}), started("a"), RunPaused(1), succeeded("a"))
+    assert decide(state) == [Finish(RunStatus.SUCCEEDED)]
+
+
+def test_a_failure_ends_a_paused_run_too_and_so_do_a_cancellation_and_its_time() -> None:
+    state = after(definition({"a": {}, "b": {}, "c": {}}, "b>c"), started("a"), started("b"), RunPaused(1))
+    evolve(state, failed(state, 0), AT)
+    assert decide(state) == [StopNode(1)]
+    state = after(definition({"a": {}}), RunPaused(1), RunCancelRequested())
+    assert decide(state) == [Finish(RunStatus.CANCELED)]
+    state = after(definition({"a": {}}), RunPaused(1))
+    expire(state)
+    assert decide(state) == [Finish(RunStatus.FAILED)]
+
+
+def test_a_node_whose_backoff_ends_during_a_pause_begins_when_the_run_goes_on() -> None:
+    state = after(definition({"a": {}}), started("a"), RunPaused(1))
+    evolve(state, failed(state, 0, is_retryable=True), AT)
+    wake(state, 0)
+    assert decide(state) == []
+    evolve(state, RunResumed(1), AT)
+    assert decide(state) == [StartNode(0, 2)]
+
+
+def test_a_node_that_a_crash_cut_off_during_a_pause_begins_again_when_the_run_goes_on() -> None:
+    state = after(definition({"a": {}}), started("a"), RunPaused(1), RunRecovered(1, ["a"]))
+    assert decide(state) == []
+    evolve(state, RunResumed(1), AT)
+    assert decide(state) == [StartNode(0, 2)]
+
+
+def test_a_run_paused_in_the_queue_begins_when_it_was_resumed_and_claimed() -> None:
+    state = begin(compile_plan(definition({"a": {}})))
+    evolve(state, RunPaused(1), AT)
+    evolve(state, RunResumed(1), AT)
+    assert decide(state) == []
+    evolve(state, RunStarted(), AT)
+    assert (decide(state), state.resumptions) == ([StartNode(0, 1)], 1)
+
+
 def test_recoveries_are_counted_until_a_node_succeeds() -> None:
     state = after(definition({"a": {}, "b": {}}), started("a"), RunRecovered(1, ["a"]), RunRecovered(2, []))
     assert (state.recoveries, state.idle_recoveries) == (2, 2)
@@ -302,7 +354,7 @@ def test_an_event_costs_the_same_in_a_wide_graph_as_in_a_narrow_one() -> None:
                 if isinstance(command, Finish):
                     return time.perf_counter() - begun_at
                 assert isinstance(command, StartNode)
-                running.append(plan.nodes[command.index].key)
+                running.append(plan.nodes[command.slot].key)
                 evolve(state, started(running[-1]), AT)
             evolve(state, succeeded(running.popleft()), AT)
 

@@ -225,7 +225,6 @@ def test_conditions_and_lists_are_checked_like_templates() -> None:
     assert [(one.code, one.path) for one in found] == [
         ("UNKNOWN_REFERENCE", ("when",)),
         ("UNKNOWN_REFERENCE", ("forEach", "items")),
-        ("NOT_SUPPORTED", ("forEach",)),
     ]
 
 
@@ -242,12 +241,17 @@ def test_an_error_is_there_only_behind_an_error_port() -> None:
     assert problem.hint == "`error` is there in nodes to which an edge leads from a port `error`."
 
 
-def test_an_item_is_there_only_with_a_list() -> None:
-    assert (
-        only(problems(node("a", "{{ item }}"))).hint == "`item` is there in the configuration of a node with `forEach`."
+def test_the_fields_of_an_error_are_known() -> None:
+    def reading(template: str) -> list[Problem]:
+        return problems(node("a", onError={"mode": "BRANCH"}), node("b", template), edges=("a.error -> b",))
+
+    assert reading("{{ error.code }} {{ error.message }} {{ error.attempt }} {{ error.itemIndex }} {{ error }}") == []
+    problem = only(reading("{{ error.itemindex }}"))
+    assert (problem.code, problem.message, problem.hint) == (
+        "UNKNOWN_REFERENCE",
+        "There is no `error.itemindex`.",
+        "Did you mean `itemIndex`?",
     )
-    listed = problems(node("a", "{{ item }} {{ index }}", forEach={"items": "{{ input.list }}"}))
-    assert [one.code for one in listed] == ["NOT_SUPPORTED"]
 
 
 def test_the_fields_of_a_closed_input_are_known() -> None:
@@ -303,13 +307,12 @@ def test_what_a_kind_finds_by_itself_does_not_hinder_saving() -> None:
     )
 
 
-def test_limits_that_nobody_keeps_yet_are_not_passed_over() -> None:
-    settings = WorkflowSettings(concurrency=ConcurrencyPolicy(key="{{ nodes.a.output }}", max_runs=1), max_cost="1")
+def test_of_the_limits_of_runs_the_key_is_looked_at() -> None:
+    limit = ConcurrencyPolicy(key="{{ nodes.a.output }}", max_runs=1)
+    settings = WorkflowSettings(concurrency=limit, max_cost="1", max_tokens=1)
     found = problems(node("a"), settings=settings)
     assert [(one.code, one.path) for one in found] == [
         ("UNKNOWN_REFERENCE", ("settings", "concurrency", "key")),
-        ("NOT_SUPPORTED", ("settings", "concurrency")),
-        ("NOT_SUPPORTED", ("settings", "maxCost")),
     ]
 
 
@@ -350,9 +353,9 @@ def test_references_are_still_checked_where_a_cycle_is() -> None:
 def test_ten_thousand_nodes_are_refused_at_once() -> None:
     nodes = tuple(GraphNode(key=f"n{number}", config={"set": {}}) for number in range(10_000))
     definition = Definition.model_construct(graph=Graph.model_construct(nodes=nodes, edges=()))
-    start = time.perf_counter()
+    start = time.thread_time()
     problem = only(check(definition, KINDS, NAMES))
-    assert time.perf_counter() - start < 0.05
+    assert time.thread_time() - start < 0.05
     assert (problem.code, problem.is_structural) == ("TOO_MANY_NODES", True)
     assert problem.message == "A graph has at most 500 nodes; this one has 10,000."
 
@@ -370,9 +373,9 @@ def test_a_graph_of_five_hundred_nodes_is_checked_in_linear_time() -> None:
             for target in range(back, count)
         )
         definition = Definition(graph=Graph(nodes=nodes, edges=edges))
-        start = time.perf_counter()
+        start = time.thread_time()
         assert [one.code for one in check(definition, KINDS, NAMES)] == ["NOT_AN_ANCESTOR"]
-        return time.perf_counter() - start
+        return time.thread_time() - start
 
     # Measured: 52 ms, 29 ms when templates are known. A tenth of that speed is asserted, as everywhere.
     assert seconds(500) < 1.0

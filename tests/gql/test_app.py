@@ -4,15 +4,19 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
+from websockets.asyncio.client import connect
 
 from domain.errors import SetupFault
 from gql.app import create_app, listen, serve
-from tests.support.probe import Sessions, Witness, probe_schema, probe_services, probe_settings
+from tests.support.graphql_socket import PROTOCOL, Socket
+from tests.support.probe import Probe, Sessions, Witness, probe_schema, probe_services, probe_settings, probing
+from tests.support.streams import unread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -79,6 +83,32 @@ async def test_a_port_that_is_taken_is_told_in_one_sentence() -> None:
 def test_small_messages_are_not_held_back() -> None:
     with listen(SETTINGS) as listener:
         assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@asynccontextmanager
+async def unread_socket(probe: Probe) -> AsyncGenerator[None]:
+    """Subscribe over a websocket, and read nothing more."""
+    async with connect(probe.socket, subprotocols=[PROTOCOL], max_queue=1) as connection:
+        socket = Socket(connection)
+        await socket.init()
+        await socket.subscribe("1", "subscription {flood}")
+        yield
+        connection.transport.abort()
+
+
+@pytest.mark.parametrize("is_socket", [True, False])
+async def test_a_peer_that_reads_nothing_does_not_use_the_grace_period_up(*, is_socket: bool) -> None:
+    settings = SETTINGS.model_copy(update={"shutdown_timeout_s": 8})
+    async with probing(settings) as probe:
+        silent = unread_socket(probe) if is_socket else unread(probe.graphql, "subscription {flood}")
+        async with silent:
+            counted = -1
+            while probe.witness.counted != counted:
+                counted = probe.witness.counted
+                await asyncio.sleep(0.2)  # until the buffers of both sides are full
+            begun = time.monotonic()
+            await probe.serving.shutdown()
+            assert time.monotonic() - begun < 6
 
 
 async def test_a_path_that_is_not_there_says_nothing_about_the_server() -> None:

@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from domain.document import load
-from gql import cli
+from gql import cli, command_options
 from tests.support.cli import STORED, anabranch, api, sent, signed_in
 from tests.support.fake_api import RUN, FakeApi, event, node_event, opened, story
 
@@ -32,19 +32,30 @@ COMMANDS = {
     "new",
     "collection",
     "serve",
+    "worker",
     "migrate",
     "login",
     "run",
     "watch",
     "cancel",
+    "pause",
+    "resume",
+    "approve",
     "user",
     "schema",
     "doctor",
+    "ls",
+    "runs",
+    "rerun",
+    "export",
+    "import",
+    "keys",
 }
 TREE: Any = typer.main.get_command(cli.app)
-LEAVES = {name: command for name, command in TREE.commands.items() if name not in {"user", "collection"}} | {
-    "user create": TREE.commands["user"].commands["create"],
+LEAVES = {name: command for name, command in TREE.commands.items() if name not in {"user", "collection", "keys"}} | {
+    **{f"user {name}": TREE.commands["user"].commands[name] for name in ("create", "reset-password")},
     "collection ingest": TREE.commands["collection"].commands["ingest"],
+    "keys rotate": TREE.commands["keys"].commands["rotate"],
 }
 
 
@@ -101,7 +112,7 @@ def test_a_fault_of_ours_is_one_sentence_too(anabranch: Command, monkeypatch: py
     def broken(**_: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(cli, "_settings", broken)
+    monkeypatch.setattr(command_options, "settings", broken)
     status, _, err = anabranch("watch", RUN)
     assert status == 1
     assert err == "ZeroDivisionError: by zero (a fault of Anabranch; ANABRANCH_TRACEBACK=1 shows where)\n"
@@ -158,7 +169,7 @@ def test_running_a_file_makes_the_workflow_and_starts_it(signed_in: Command, api
     assert f"Started {RUN}" in out
     [created] = sent(api, "CreateWorkflow")
     assert created["input"] == load(HELLO.read_text()).to_input()
-    assert sent(api, "StartRun") == [{"input": {"workflowId": "wf_1", "input": {"server": api.url}}}]
+    assert sent(api, "StartRun") == [{"input": {"workflowId": "wf_1", "input": {"server": api.url}, "useDraft": True}}]
 
 
 def test_running_a_changed_file_updates_the_workflow_on_its_revision(signed_in: Command, api: FakeApi) -> None:
@@ -218,7 +229,20 @@ def test_inputs_are_read_as_the_schema_says(signed_in: Command, api: FakeApi) ->
     assert status == 0
     [started] = sent(api, "StartRun")
     expected = {"n": 3, "m": [2], "zip": "12345", "q": "a=b", "server": "http://other"}
-    assert started["input"] == {"workflowId": "wf_9", "input": expected}
+    assert started["input"] == {"workflowId": "wf_9", "input": expected, "useDraft": False}
+
+
+@pytest.mark.parametrize(("options", "given"), [((), "12"), (("--draft",), 12)])
+def test_of_a_slug_the_published_version_is_run_unless_the_draft_is_asked_for(
+    options: tuple[str, ...], given: object, signed_in: Command, api: FakeApi
+) -> None:
+    published = {"inputSchema": {"properties": {"zip": {"type": "string"}}}}
+    known = {"id": "wf_9", "slug": "x", "revision": 4, "inputSchema": {}, "document": "", "publishedVersion": published}
+    api.answers["FindWorkflow"] = {"workflows": {"nodes": [known]}}
+    status, _, _ = signed_in("run", "x", "-i", "zip=12", *options)
+    assert status == 0
+    [started] = sent(api, "StartRun")
+    assert started["input"] == {"workflowId": "wf_9", "input": {"zip": given}, "useDraft": bool(options)}
 
 
 @pytest.mark.parametrize("wrong", [["-i", "novalue"], ["--input-json", "[1]"], ["--input-json", "{"]])
@@ -326,3 +350,50 @@ def test_interrupting_a_watch_is_status_130_and_leaves_the_run_alone(api: FakeAp
 def test_a_run_that_is_not_yet_canceling_is_said_to_be_asked(signed_in: Command, api: FakeApi) -> None:
     api.answers["CancelRun"] = {"cancelRun": {"run": {"id": RUN, "status": "RUNNING"}, "userErrors": []}}
     assert signed_in("cancel", RUN)[1] == f"{RUN} is asked to stop; until it does it is RUNNING.\n"
+
+
+QUESTION = {"id": "approval_1", "nodeKey": "ask", "title": "Well?", "status": "OPEN"}
+APPROVED: dict[str, Any] = {"answerApproval": {"approval": {"id": "approval_1", "title": "Well?"}, "userErrors": []}}
+
+
+def test_approve_answers_the_one_question_that_a_run_asks(signed_in: Command, api: FakeApi) -> None:
+    closed = QUESTION | {"id": "approval_0", "status": "ANSWERED"}
+    api.answers["OpenQuestions"] = {"run": {"approvals": {"nodes": [closed, QUESTION]}}}
+    api.answers["AnswerApproval"] = APPROVED
+    status, out, _ = signed_in("approve", RUN, "reject", "--value", "score=3", "--value", "note=too short")
+    assert (status, out) == (0, "Answered 'Well?' with reject.\n")
+    given = {"id": "approval_1", "action": "reject", "values": {"score": 3, "note": "too short"}}
+    assert sent(api, "AnswerApproval") == [given]
+
+
+FORM = {"properties": {"age": {"type": "string"}, "size": {"enum": ["1", 2]}, "score": {"type": "integer"}}}
+TYPED = [part for pair in ("age=5", "size=1", "score=3", "more=[1]") for part in ("--value", pair)]
+
+
+@pytest.mark.parametrize("named", [RUN, "approval_1"])
+def test_approve_gives_text_as_it_is_typed_where_the_form_wants_text(
+    signed_in: Command, api: FakeApi, named: str
+) -> None:
+    api.answers["OpenQuestions"] = {"run": {"approvals": {"nodes": [QUESTION | {"form": FORM}]}}}
+    api.answers["Form"] = {"approval": {"form": FORM}}
+    api.answers["AnswerApproval"] = APPROVED
+    assert signed_in("approve", named, "approve", *TYPED)[0] == 0
+    values = {"age": "5", "size": "1", "score": 3, "more": [1]}
+    assert sent(api, "AnswerApproval") == [{"id": "approval_1", "action": "approve", "values": values}]
+
+
+def test_approve_takes_the_id_of_a_question_and_no_values(signed_in: Command, api: FakeApi) -> None:
+    api.answers["AnswerApproval"] = APPROVED
+    assert signed_in("approve", "approval_7", "approve")[0] == 0
+    assert sent(api, "AnswerApproval") == [{"id": "approval_7", "action": "approve", "values": None}]
+
+
+def test_approve_says_which_questions_there_are_when_it_is_not_clear(signed_in: Command, api: FakeApi) -> None:
+    other = QUESTION | {"id": "approval_2", "nodeKey": "more", "title": "Really?"}
+    api.answers["OpenQuestions"] = {"run": {"approvals": {"nodes": [QUESTION, other]}}}
+    status, _, told = signed_in("approve", RUN, "approve")
+    assert status == 1
+    assert told.splitlines()[1:] == ["  approval_1  ask: Well?", "  approval_2  more: Really?"]
+    api.answers["OpenQuestions"] = {"run": {"approvals": {"nodes": []}}}
+    assert signed_in("approve", RUN, "approve")[2] == f"The run {RUN} asks nothing now.\n"
+    assert sent(api, "AnswerApproval") == []

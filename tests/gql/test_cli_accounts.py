@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
+from argon2 import PasswordHasher
 
+from domain.errors import InvalidCredentials, InvalidToken
 from gql.client.logins import Logins
 from gql.commands import developer
 from gql.commands.developer import Developer
+from persistence.database import open_database
 from tests.support.cli import anabranch, api, sent, signed_in
 from tests.support.fake_api import RUN, FakeApi
+from tests.support.identity import ENCRYPTION_KEY, Clock, identity_service
 
 if TYPE_CHECKING:
     from tests.support.cli import Command
@@ -62,6 +68,38 @@ def test_the_account_of_a_dev_elsewhere_is_sent_nowhere_else(api: FakeApi, anabr
     developer.save(Path("data"), Developer(email="dev@example.com", password="secret", url="http://127.0.0.1:9"))
     assert anabranch("cancel", RUN, "--url", api.url)[0] == 1
     assert sent(api, "SignIn") == []
+
+
+def test_a_password_is_reset_at_the_database_and_all_sessions_end(
+    database_url: str, anabranch: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANABRANCH_ENCRYPTION_KEYS", ENCRYPTION_KEY)
+    at = ("--database-url", database_url)
+    assert anabranch("user", "create", "Ada@example.com", "--password", "correct horse", *at)[0] == 0
+    with_session = asyncio.run(_sign_in(database_url, "correct horse"))
+    status, out, _ = anabranch("user", "reset-password", "ADA@example.com", "--password", "another horse", *at)
+    assert (status, out) == (0, "ada@example.com has a new password, and is signed out everywhere.\n")
+    with pytest.raises(InvalidToken):
+        asyncio.run(_refresh(database_url, with_session))
+    with pytest.raises(InvalidCredentials):
+        asyncio.run(_sign_in(database_url, "correct horse"))
+    asyncio.run(_sign_in(database_url, "another horse"))
+    for arguments, told in (
+        (("eve@example.com", "--password", "another horse"), "There is no account with this address.\n"),
+        (("ada@example.com", "--password", "short"), "A password has 10 to 1,024 characters.\n"),
+    ):
+        assert anabranch("user", "reset-password", *arguments, *at)[::2] == (1, told)
+
+
+async def _sign_in(database_url: str, password: str) -> str:
+    async with open_database(database_url, pool_size=1) as database:
+        service = identity_service(database, Clock(datetime.now(UTC)), hasher=PasswordHasher())
+        return (await service.sign_in("ada@example.com", password, address="")).refresh_token
+
+
+async def _refresh(database_url: str, token: str) -> None:
+    async with open_database(database_url, pool_size=1) as database:
+        await identity_service(database, Clock(datetime.now(UTC))).refresh(token)
 
 
 def test_an_api_key_is_the_bearer_and_is_never_renewed(

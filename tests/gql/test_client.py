@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.run import NodeRunStatus, RunStatus
-from gql.client import operations
+from gql.client import list_operations, operations, steering_operations
 from gql.client.events import Event, NodeOutputDelta, RunEnded, read_event, read_run
 from gql.client.faults import ClientFault, RequestRefused, ServerUnreachable, SignInNeeded
 from gql.client.logins import Logins, Tokens
@@ -50,17 +50,25 @@ async def followed(client: ApiClient, after: str | None = None, **options: Any) 
         return [one.seq async for one in events]
 
 
+DOCUMENTS: dict[str, str] = {
+    name: text
+    for module in (operations, list_operations, steering_operations)
+    for name, text in vars(module).items()
+    if name.isupper() and not name.startswith("_")
+}
+
+
 @cache
 def built_schema() -> GraphQLSchema:
     return build_schema(schema_text())
 
 
 @pytest.mark.parametrize("schema", [designed_schema, built_schema])
-@pytest.mark.parametrize("name", [name for name in vars(operations) if name.isupper() and not name.startswith("_")])
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_document_of_the_client_is_valid_against_the_schema_as_designed_and_as_built(
     name: str, schema: Callable[[], GraphQLSchema]
 ) -> None:
-    assert validate(schema(), parse(getattr(operations, name))) == []
+    assert validate(schema(), parse(DOCUMENTS[name])) == []
 
 
 async def test_following_ends_by_itself_after_the_last_event() -> None:
@@ -176,7 +184,7 @@ async def test_any_event_renews_the_patience() -> None:
         await patience.wait("http://x", OSError("gone"))
     patience = Patience(first_s=0.001, longest_s=0.01, give_up_s=0.02)
     await patience.wait("http://x", OSError("gone"))
-    await asyncio.sleep(0.03)
+    await asyncio.sleep(0.03)  # longer than its patience, which only a clock can use up
     patience.restart()
     await patience.wait("http://x", OSError("gone"))
 

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ERRORS = "userErrors { __typename message code path }"
+COMPARING_NOTHING: list[dict[str, Any]] = [
+    {"and": []},
+    {"or": []},
+    {"not": {"or": []}},
+    {"or": [{"and": []}, {"path": "key", "eq": "a"}]},
+    {"and": [{"path": "key", "eq": "a"}, {"not": {"and": []}}]},
+]
 CREATE = f"""mutation ($input: CreateCollectionInput!) {{ createCollection(input: $input) {{
   collection {{ id name dimension metric embedder {{ connection model }} chunking {{ splitBy maxChars overlapChars }}
     stats {{ documents chunks live dead indexKind isRebuilding }} workspace {{ id }} createdAt updatedAt }} {ERRORS} }} }}"""
@@ -171,6 +178,23 @@ async def test_documents_are_deleted_by_all_that_is_given(desk: Desk) -> None:
     }
     told = await desk.ask(DELETE_DOCUMENTS, input=given)
     assert told == {"deletedCount": 3, "collection": {"stats": {"documents": 1}}, "userErrors": []}
+
+
+@pytest.mark.parametrize("empty", COMPARING_NOTHING)
+async def test_a_filter_that_compares_nothing_deletes_nothing(desk: Desk, empty: dict[str, Any]) -> None:
+    collection = await desk.make()
+    await desk.fill(collection, a="A.", b="B.")
+    told = await desk.ask(DELETE_DOCUMENTS, input={"collectionId": collection, "filter": empty, "externalIds": ["a"]})
+    assert [(e["code"], e["path"]) for e in told["userErrors"]] == [("INVALID_INPUT", ["input", "filter"])]
+    found = await desk.ask("query ($id: ID!) { collection(id: $id) { stats { documents } } }", id=collection)
+    assert found["stats"]["documents"] == 2
+
+
+@pytest.mark.parametrize("model", ["", " ", "no/such-model"])
+async def test_a_model_that_is_none_is_refused_with_its_place(desk: Desk, model: str) -> None:
+    made = await desk.ask(CREATE, input={"name": "fresh", "embedder": {"model": model}})
+    assert [(e["code"], e["path"]) for e in made["userErrors"]] == [("INVALID_INPUT", ["input", "embedder", "model"])]
+    assert made["collection"] is None
 
 
 async def test_an_id_that_is_none_is_told_with_its_place(desk: Desk) -> None:

@@ -7,7 +7,7 @@ import pytest
 from gql.schema import build_schema
 from runtime.settings import Settings
 from tests.support.api import Api
-from tests.support.identity import Clock, identity_services, make_principal
+from tests.support.identity import Clock, identity_services
 
 if TYPE_CHECKING:
     from domain.identity import Principal
@@ -22,7 +22,9 @@ mutation ($input: CreateConnectionInput!) { createConnection(input: $input) {
     id name kind hasCredential maxConcurrent requestsPerMinute createdAt updatedAt workspace { id }
     settings {
       __typename
-      ... on OpenaiCompatibleSettings { baseUrl defaultModel }
+      ... on OpenaiCompatibleSettings {
+        baseUrl defaultModel prices { model inputPerMillion outputPerMillion currency }
+      }
       ... on HttpAuthSettings { scheme username parameter allowedOrigins }
     }
   }
@@ -53,11 +55,6 @@ def api(database: Database) -> Api:
     return Api(SCHEMA, identity_services(database, Clock()))
 
 
-@pytest.fixture
-async def ada(database: Database) -> Principal:
-    return await make_principal(database, "ada")
-
-
 async def create(api: Api, caller: Principal, **given: Any) -> dict[str, Any]:
     answer = await api.run(CREATE, {"input": {"name": "local", "settings": MODEL, **given}}, caller=caller)
     assert answer.errors == []
@@ -71,11 +68,44 @@ async def test_a_model_connection_shows_everything_but_its_key(api: Api, ada: Pr
         "__typename": "OpenaiCompatibleSettings",
         "baseUrl": "https://models.example.com/v1",
         "defaultModel": "qwen-plus",
+        "prices": [],
     }
     assert (connection["kind"], connection["hasCredential"]) == ("OPENAI_COMPATIBLE", True)
     assert (connection["maxConcurrent"], connection["requestsPerMinute"]) == (8, None)
     found = await api.services.connections.chat_settings(next(iter(ada.roles)), "local")
     assert found.api_key == CANARY
+
+
+def priced(*prices: dict[str, Any]) -> dict[str, Any]:
+    return {"openaiCompatible": {**MODEL["openaiCompatible"], "prices": list(prices)}}
+
+
+async def test_what_the_models_of_a_connection_cost_is_shown_as_it_was_given(api: Api, ada: Principal) -> None:
+    prices = [
+        {"model": "qwen-*", "inputPerMillion": "0.40", "outputPerMillion": 3},
+        {"model": "qwen-plus", "inputPerMillion": "1e2", "outputPerMillion": "0", "currency": "CNY"},
+    ]
+    connection = (await create(api, ada, settings=priced(*prices)))["connection"]
+    assert connection["settings"]["prices"] == [
+        {"model": "qwen-*", "inputPerMillion": "0.4", "outputPerMillion": "3", "currency": "USD"},
+        {"model": "qwen-plus", "inputPerMillion": "100", "outputPerMillion": "0", "currency": "CNY"},
+    ]
+
+
+async def test_every_price_that_is_none_is_told_with_its_place(api: Api, ada: Principal) -> None:
+    fine = {"model": "m", "inputPerMillion": "1", "outputPerMillion": "1"}
+    wrong = [fine, {**fine, "inputPerMillion": "-1"}, {**fine, "model": "n", "currency": "dollars"}]
+    payload = await create(api, ada, settings=priced(*wrong))
+    place = ["input", "settings", "openaiCompatible", "prices"]
+    assert payload["connection"] is None
+    assert [(error["code"], error["path"]) for error in payload["userErrors"]] == [
+        ("INVALID_INPUT", [*place, "1", "inputPerMillion"]),
+        ("INVALID_INPUT", [*place, "2", "currency"]),
+        ("INVALID_INPUT", [*place, "1", "model"]),
+    ]
+    payload = await create(api, ada, settings=priced(*[{**fine, "model": f"m{place}"} for place in range(201)]))
+    assert [(error["code"], error["path"]) for error in payload["userErrors"]] == [("LIMIT_EXCEEDED", place)]
+    assert await api.services.connections.names(next(iter(ada.roles))) == frozenset()
 
 
 async def test_a_credential_for_requests_shows_everything_but_itself(api: Api, ada: Principal) -> None:
@@ -139,3 +169,33 @@ async def test_a_deleted_connection_is_gone(api: Api, ada: Principal) -> None:
     assert deleted.data["deleteConnection"] == {"deletedConnectionId": connection_id, "userErrors": []}
     again = await api.run(DELETE, {"id": connection_id}, caller=ada)
     assert again.data["deleteConnection"]["userErrors"] == [{"code": "NOT_FOUND", "path": ["input", "id"]}]
+
+
+UPDATE = """
+mutation ($input: UpdateConnectionInput!) { updateConnection(input: $input) {
+  connection { name hasCredential maxConcurrent settings { ... on OpenaiCompatibleSettings { defaultModel } } }
+  userErrors { code path }
+} }
+"""
+DEFAULT = "{ viewer { workspaces(first: 1) { nodes { defaultConnection { name } } } } }"
+
+
+async def test_a_connection_is_changed_where_something_is_given(api: Api, ada: Principal) -> None:
+    made = (await create(api, ada, maxConcurrent=8))["connection"]
+    settings = {"openaiCompatible": {"baseUrl": "https://models.example.com/v1", "defaultModel": "qwen-max"}}
+    change = {"id": made["id"], "settings": settings, "maxConcurrent": None}
+    changed = (await api.run(UPDATE, {"input": change}, caller=ada)).data["updateConnection"]
+    shown = {"name": "local", "hasCredential": True, "maxConcurrent": None, "settings": {"defaultModel": "qwen-max"}}
+    assert changed == {"connection": shown, "userErrors": []}
+    same = (await api.run(UPDATE, {"input": {"id": made["id"], "name": None, "settings": None}}, caller=ada)).data
+    assert same["updateConnection"]["connection"] == shown
+    wrong = (await api.run(UPDATE, {"input": {"id": made["id"], "name": "-"}}, caller=ada)).data["updateConnection"]
+    assert wrong["userErrors"] == [{"code": "INVALID_INPUT", "path": ["input", "name"]}]
+
+
+async def test_a_workspace_shows_its_default_connection(api: Api, ada: Principal) -> None:
+    await create(api, ada)
+    assert (await api.run(DEFAULT, caller=ada)).data["viewer"]["workspaces"]["nodes"] == [{"defaultConnection": None}]
+    await api.services.connections.set_default(ada, ada.workspace(None), "local")
+    shown = (await api.run(DEFAULT, caller=ada)).data["viewer"]["workspaces"]["nodes"]
+    assert shown == [{"defaultConnection": {"name": "local"}}]

@@ -52,11 +52,6 @@ def api(database: Database) -> Api:
 
 
 @pytest.fixture
-async def ada(database: Database) -> Principal:
-    return await make_principal(database, "ada")
-
-
-@pytest.fixture
 async def things(database: Database, ada: Principal) -> DataTable:
     table = data_table(workspace_id=next(iter(ada.roles)))
     await PostgresDataTables(database).add(table)

@@ -33,7 +33,7 @@ mutation ($input: SignInInput!) { signIn(input: $input) {
 """
 REFRESH = """
 mutation ($token: String) { refreshSession(input: { refreshToken: $token }) {
-  viewer { user { email } } accessToken refreshToken userErrors { code path }
+  viewer { user { email } } accessToken refreshToken expiresAt userErrors { code path }
 } }
 """
 SIGN_OUT = (
@@ -150,6 +150,7 @@ async def test_a_refresh_token_in_the_arguments_wins_and_none_at_all_is_an_error
         REFRESH, {"token": payload["refreshToken"]}, cookies={"anabranch_refresh": other["refreshToken"]}
     )
     assert answer.data["refreshSession"]["viewer"] == {"user": {"email": EMAIL}}
+    assert answer.data["refreshSession"]["expiresAt"] == "2026-11-22T12:15:00Z"
     nothing = await api.run(REFRESH)
     assert nothing.data["refreshSession"]["userErrors"] == [
         {"code": "INVALID_TOKEN", "path": ["input", "refreshToken"]}

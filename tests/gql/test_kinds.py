@@ -35,6 +35,7 @@ MODELS = [
     "TransformField",
     "FaissSearchConfig",
     "FaissUpsertConfig",
+    "WaitConfig",
 ]
 ENUMS = ["LlmRole", "ResponseFormat", "HttpMethod", "HttpParse", "SearchMode"]
 

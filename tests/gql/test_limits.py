@@ -153,9 +153,9 @@ async def test_the_cost_is_that_of_the_operation_asked_for() -> None:
 
 
 async def test_repeating_a_field_thousands_of_times_does_not_hold_up_the_event_loop() -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()  # whatever else the machine does
     assert (await Api().errors("{things {" + "nodes {id} " * 900 + "}}"))[0].startswith("GRAPHQL_VALIDATION_FAILED")
-    assert time.perf_counter() - begun < 2
+    assert time.thread_time() - begun < 2
 
 
 async def test_more_than_5000_tokens_are_not_parsed() -> None:

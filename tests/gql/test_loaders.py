@@ -50,3 +50,18 @@ async def test_a_service_that_answers_too_little_is_noticed() -> None:
 
     with pytest.raises(ValueError, match="zip"):
         await Loaders(Asked()).load(forget, 1)
+
+
+async def test_owners_with_the_same_part_of_their_lists_are_one_call() -> None:
+    calls: list[tuple[list[int], object]] = []
+
+    async def page(owners: list[int], condition: object) -> dict[int, str]:
+        calls.append((owners, condition))
+        return {owner: f"{owner} {condition}" for owner in owners}
+
+    loaders = Loaders(None)
+    asked = [(1, [1]), (2, [1]), (1, [1]), (1, [True]), (3, None)]
+    assert await asyncio.gather(*(loaders.load_for(page, owner, part) for owner, part in asked)) == [
+        "1 [1]", "2 [1]", "1 [1]", "1 [True]", "3 None",
+    ]  # fmt: skip
+    assert calls == [([1, 2], [1]), ([1], [True]), ([3], None)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -13,7 +14,6 @@ from tests.support.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 SCRIPT = b"console.log('anabranch');\n" * 100
 
@@ -26,7 +26,9 @@ def settings(*, is_enabled: bool = True) -> Settings:
 def static(tmp_path: Path) -> Path:
     assets = tmp_path / "assets"
     assets.mkdir()
+    (tmp_path / "index.html").write_text("<!doctype html><title>Pages</title>")
     (tmp_path / "graphiql.html").write_text("<!doctype html><title>Anabranch</title>")
+    (tmp_path / "manifest.json").write_text("{}")
     (tmp_path / ".build").write_text("a hash")
     (assets / "app-1a2b3c.js").write_bytes(SCRIPT)
     (assets / "app-1a2b3c.js.gz").write_bytes(gzip.compress(SCRIPT))
@@ -58,9 +60,14 @@ async def test_graphiql_is_a_page_that_may_reach_only_its_own_server(client: aio
         assert response.headers["Cache-Control"] == "no-cache"
 
 
-async def test_the_root_leads_to_graphiql(client: aiohttp.ClientSession) -> None:
-    async with client.get("/", allow_redirects=False) as response:
-        assert (response.status, response.headers["Location"]) == (307, "/graphiql")
+@pytest.mark.parametrize("path", ["/", "/workflows/wf_1", "/runs/run_1"])
+async def test_one_page_answers_for_every_address_of_the_pages(client: aiohttp.ClientSession, path: str) -> None:
+    async with client.get(path) as response:
+        assert response.status == 200
+        assert response.content_type == "text/html"
+        assert await response.text() == "<!doctype html><title>Pages</title>"
+        assert "script-src 'self';" in response.headers["Content-Security-Policy"]
+        assert response.headers["Cache-Control"] == "no-cache"
 
 
 async def test_a_file_with_a_hashed_name_may_be_kept_for_ever(client: aiohttp.ClientSession) -> None:
@@ -97,6 +104,11 @@ async def test_a_script_is_sent_plain_to_who_does_not(client: aiohttp.ClientSess
         "/static/assets/..%2f.build",
         "/static/.build",
         "/static/graphiql.html",
+        "/static/index.html",
+        "/static/manifest.json",
+        "/index.html",
+        "/runs",
+        "/elsewhere",
     ],
 )
 async def test_nothing_but_built_files_is_served_and_a_miss_is_not_kept(
@@ -115,9 +127,10 @@ async def test_an_unchanged_file_is_not_sent_again(client: aiohttp.ClientSession
         assert "immutable" in response.headers["Cache-Control"]
 
 
-async def test_without_a_build_the_page_says_what_to_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["/", "/graphiql"])
+async def test_without_a_build_the_page_says_what_to_run(tmp_path: Path, path: str) -> None:
     async with serving(Starlette(routes=routes(settings(), tmp_path))) as url, aiohttp.ClientSession(url) as session:
-        async with session.get("/graphiql") as response:
+        async with session.get(path) as response:
             assert response.status == 503
             assert "<code>make web</code>" in await response.text()
             assert "script-src 'self'" in response.headers["Content-Security-Policy"]
@@ -125,9 +138,18 @@ async def test_without_a_build_the_page_says_what_to_run(tmp_path: Path) -> None
             assert response.status == 404
 
 
-async def test_switched_off_there_are_no_pages(static: Path) -> None:
+async def test_graphiql_can_be_switched_off_and_the_pages_stay(static: Path) -> None:
     app = Starlette(routes=routes(settings(is_enabled=False), static))
     async with serving(app) as url, aiohttp.ClientSession(url) as session:
-        for path in ("/", "/graphiql", "/static/assets/style-4d5e6f.css"):
+        for path, status in {"/": 200, "/static/assets/style-4d5e6f.css": 200, "/graphiql": 404}.items():
             async with session.get(path) as response:
-                assert response.status == 404
+                assert response.status == status
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+async def test_the_pages_are_told_where_graphiql_is_not_served(static: Path, *, is_enabled: bool) -> None:
+    (static / "index.html").write_text((Path(__file__).parents[2] / "web/index.html").read_text())
+    app = Starlette(routes=routes(settings(is_enabled=is_enabled), static))
+    async with serving(app) as url, aiohttp.ClientSession(url) as session, session.get("/") as response:
+        assert ('<html lang="en" data-graphiql="off">' in await response.text()) is not is_enabled
+        assert "script-src 'self'" in response.headers["Content-Security-Policy"]

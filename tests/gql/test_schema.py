@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import strawberry
 from graphql import (
     GraphQLEnumType,
     GraphQLInputObjectType,
@@ -24,7 +25,9 @@ from graphql import (
 )
 from graphql.validation import OverlappingFieldsCanBeMergedRule, ScalarLeafsRule
 
+from domain.errors import SetupFault
 from domain.ids import Prefix
+from gql import schema as gql_schema
 from gql.lookup import registered_prefixes
 from gql.measure import Ruler
 from gql.schema import schema_text
@@ -127,6 +130,14 @@ def test_every_object_with_a_global_id_can_be_fetched_again(schema: GraphQLSchem
     assert registered_prefixes() == frozenset(Prefix)
 
 
+def test_what_has_an_id_is_a_node_and_nothing_else_has_one(schema: GraphQLSchema) -> None:
+    """A cache of a client merges what has an `id`, and can fetch it again: what graphql-eslint's `strict-id-in-types` is for."""
+    objects = [kind for kind in own_types(schema) if isinstance(kind, GraphQLObjectType)]
+    nodes = {kind.name for kind in objects if "Node" in {interface.name for interface in kind.interfaces}}
+    assert {kind.name for kind in objects if "id" in kind.fields} == nodes
+    assert {str(kind.fields["id"].type) for kind in objects if "id" in kind.fields} == {"ID!"}
+
+
 def test_the_operations_that_clients_will_send_are_within_the_limits(draft: GraphQLSchema) -> None:
     document = parse((DESIGN / "operations.graphql").read_text())
     limits = ApiSettings()
@@ -143,45 +154,31 @@ def test_the_operations_that_clients_will_send_are_within_the_limits(draft: Grap
         assert measure.cost <= limits.max_cost, name
 
 
-# Operations of docs/design/operations.graphql that name something that is not built yet. What is built leaves the list.
-NOT_BUILT = frozenset(
-    [
-        "Me",
-        "CreateAskTheLibrary",
-        "CreateOtherKinds",
-        "OpenEditor",
-        "RenameNode",
-        "Insert",
-        "Wire",
-        "Drag",
-        "Preview",
-        "TryNode",
-        "Publish",
-        "Import",
-        "Together",
-        "Start",
-        "OpenRun",
-        "Follow",
-        "RunDetails",
-        "Dashboard",
-        "Steer",
-        "FixAndRerun",
-        "Answer",
-        "Inbox",
-        "Connect",
-        "Invite",
-        "NewKey",
-        "Nightly",
-        "Hook",
-        "Costs",
-        "EveryConfig",
-        "EveryEvent",
-    ]
-)
+# Operations of docs/design/operations.graphql that name something that is not built yet, with what brings it. What is built
+# leaves the list.
+NOT_BUILT = {
+    "Nightly": "a later issue",
+    "Hook": "a later issue",
+    "Costs": "a later issue",
+    "EveryEvent": "a later issue",  # tools of models
+}
 
 
 def test_the_operations_that_clients_will_send_validate_but_for_those_that_are_listed(schema: GraphQLSchema) -> None:
     documents = separate_operations(parse((DESIGN / "operations.graphql").read_text()))
     faulty = {name: errors[0].message for name, document in documents.items() if (errors := validate(schema, document))}
     assert {name: why for name, why in faulty.items() if name not in NOT_BUILT} == {}
-    assert faulty.keys() == NOT_BUILT, "what validates now is built: take it from the list"
+    assert faulty.keys() == NOT_BUILT.keys(), "what validates now is built: take it from the list"
+
+
+def test_a_type_that_a_plug_in_calls_like_one_of_ours_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    @strawberry.type(name="Workflow", description="Not ours.")
+    class Twin:
+        """Has a name that is taken."""
+
+        one: int
+
+    monkeypatch.setattr(gql_schema, "TYPES", (*gql_schema.TYPES, Twin))
+    with pytest.raises(SetupFault) as told:
+        schema_text()
+    assert told.value.message.startswith("Type Workflow is defined multiple times in the schema. Only a plug-in can")

@@ -34,12 +34,12 @@ async def test_pieces_of_one_text_share_a_line_until_it_is_full() -> None:
 
 async def test_whatever_else_happens_comes_after_the_text_before_it() -> None:
     assert await lines_of(
-        delta(1, "He", 0), "The server is gone.", delta(2, "llo", 2), node_event(3, "NodeProgressed")
+        delta(1, "He", 0), "The server is gone.", delta(2, "llo", 2), node_event(3, "NodePolished")
     ) == [
         "  1.000 s  ask: + 'He'",
         "The server is gone.",
         "  2.000 s  ask: + 'llo'",
-        "  3.000 s  ask: progressed",
+        "  3.000 s  ask: polished",
     ]
 
 

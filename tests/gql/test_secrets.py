@@ -8,7 +8,7 @@ from sqlalchemy import event
 from gql.schema import build_schema
 from runtime.settings import Settings
 from tests.support.api import Api
-from tests.support.identity import Clock, identity_services, make_principal
+from tests.support.identity import Clock, identity_services
 
 if TYPE_CHECKING:
     from domain.identity import Principal
@@ -44,11 +44,6 @@ def clock() -> Clock:
 @pytest.fixture
 def api(database: Database, clock: Clock) -> Api:
     return Api(SCHEMA, identity_services(database, clock))
-
-
-@pytest.fixture
-async def ada(database: Database) -> Principal:
-    return await make_principal(database, "ada")
 
 
 async def create(api: Api, caller: Principal, name: str = "KEY") -> str:

@@ -6,20 +6,13 @@ import pytest
 
 from domain.document import load
 from domain.ids import Prefix, to_global
-from gql.schema import build_schema
-from runtime.settings import Settings
-from tests.support.api import Answer, Api
 from tests.support.identity import make_principal
-from tests.support.services import open_test_services
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-    from pathlib import Path
-
     from domain.identity import Principal
     from persistence.database import Database
+    from tests.support.api import Answer, Api
 
-SCHEMA = build_schema(Settings(_env_file=None))  # pyright: ignore[reportCallIssue]
 
 GRAPH = """
 fragment Everything on Workflow {
@@ -41,6 +34,10 @@ fragment Everything on Workflow {
           target { dataTable externalTable { connection table } } writeMode values { column value } conflictColumns returning
         }
       ... on FaissUpsertConfig { collection documents text metadata externalId }
+      ... on BranchConfig { cases { name when } }
+      ... on WaitConfig { durationMs until }
+      ... on ApprovalConfig { title message form actions timeoutMs assignees }
+      ... on SubworkflowConfig { workflow version { track number } subInput }
       ... on TransformConfig { fields { name value } }
       }
     }
@@ -84,17 +81,6 @@ TELL = {
     "onError": {"mode": "CONTINUE", "defaultOutput": {"status": 0}},
 }
 GOOD = {"nodes": [FETCH, TELL], "edges": [{"source": "fetch", "target": "tell"}]}
-
-
-@pytest.fixture
-async def api(database_url: str, tmp_path: Path) -> AsyncGenerator[Api]:
-    async with open_test_services(database_url, tmp_path) as services:
-        yield Api(SCHEMA, services)
-
-
-@pytest.fixture
-async def ada(database: Database) -> Principal:
-    return await make_principal(database, "ada")
 
 
 def ok(answer: Answer, field: str) -> Any:
@@ -187,6 +173,23 @@ async def test_what_is_absent_stays_and_null_clears(api: Api, ada: Principal) ->
         {"nodes": [], "edges": []},
     )
     assert cleared["settings"]["maxParallelNodes"] == 16
+
+
+@pytest.mark.parametrize("is_variable", [True, False])
+async def test_null_for_what_cannot_be_null_is_refused_in_words_of_graphql(
+    api: Api, ada: Principal, is_variable: bool
+) -> None:
+    made = await create(api, ada)
+    if is_variable:
+        change = {"id": made["id"], "expectedRevision": 1, "name": None}
+        answer = await api.run(UPDATE, {"input": change}, caller=ada)
+    else:
+        literal = f'mutation {{ updateWorkflow(input: {{id: "{made["id"]}", expectedRevision: 1, name: null}}) {{ workflow {{ name }} }} }}'
+        answer = await api.run(literal, caller=ada)
+    (error,) = answer.errors
+    named = "`$input.name`" if is_variable else "`name`"
+    assert error["message"] == f"{named} cannot be null: give a value, or leave it out and it stays as it is."
+    assert error["extensions"]["code"] == ("BAD_USER_INPUT" if is_variable else "GRAPHQL_VALIDATION_FAILED")
 
 
 async def test_workflows_are_listed_page_by_page_in_the_wanted_order(api: Api, ada: Principal) -> None:

@@ -18,6 +18,7 @@ from domain.ports.paging import PageRequest
 from persistence.collections import PostgresCollections, open_vectors
 from persistence.tables import chunk_removals, chunks, collections, documents
 from tests.support.identity import make_principal
+from tests.support.listed import sole
 from tests.support.vectors import (
     DIMENSION,
     exact_order,
@@ -63,8 +64,8 @@ async def test_a_collection_is_found_again_as_it_was_stored(store: PostgresColle
     assert await store.find_by_name(home, "tales") == tales
     assert await store.list_by_id(frozenset({home}), [tales.id]) == [tales]
     assert await store.names(home) == {"tales"}
-    assert await store.count(home) == 1
-    assert (await store.page(home, PageRequest(10))).items == [tales]
+    assert await sole(store.count_by_workspace([home])) == 1
+    assert (await sole(store.page_by_workspace([home], PageRequest(10)))).items == [tales]
 
 
 async def test_another_workspace_sees_nothing_of_a_collection(
@@ -81,7 +82,7 @@ async def test_another_workspace_sees_nothing_of_a_collection(
     with pytest.raises(NotFound):
         await store.save_documents(replace(tales, workspace_id=elsewhere), [prepared("b", TWO)])
     await store.remove(replace(tales, workspace_id=elsewhere))
-    assert await store.count_documents(tales.id, None) == 1
+    assert await sole(store.count_documents([tales.id], None)) == 1
 
 
 async def test_a_name_is_taken_once_in_a_workspace(
@@ -149,7 +150,7 @@ async def test_a_document_without_a_key_is_known_by_its_text(store: PostgresColl
     )
     assert first.id == second.id
     assert second.metadata == {"n": 2}
-    assert await store.count_documents(tales.id, None) == 1
+    assert await sole(store.count_documents([tales.id], None)) == 1
 
 
 async def test_new_metadata_alone_embeds_nothing_again_and_is_what_filters_see(
@@ -233,13 +234,13 @@ async def test_documents_are_deleted_by_any_of_what_is_given(
 async def test_documents_are_paged_newest_first_and_filtered(store: PostgresCollections, tales: Collection) -> None:
     await store.save_documents(tales, [prepared(str(n), ONE, metadata={"n": n}) for n in range(7)])
     condition = read_filter({"path": "n", "gte": 2})
-    first = await store.page_documents(tales.id, condition, PageRequest(3))
-    second = await store.page_documents(tales.id, condition, PageRequest(3, after=first.cursors[-1]))
+    first = await sole(store.page_documents([tales.id], condition, PageRequest(3)))
+    second = await sole(store.page_documents([tales.id], condition, PageRequest(3, after=first.cursors[-1])))
     assert [document.external_id for document in first.items] == ["6", "5", "4"]
     assert [document.external_id for document in second.items] == ["3", "2"]
-    assert await store.count_documents(tales.id, condition) == 5
+    assert await sole(store.count_documents([tales.id], condition)) == 5
     with pytest.raises(CursorInvalid):
-        await store.page_documents(tales.id, None, PageRequest(3, after="nonsense"))
+        await sole(store.page_documents([tales.id], None, PageRequest(3, after="nonsense")))
 
 
 async def test_chunks_are_paged_in_the_order_of_the_text_of_each_document(

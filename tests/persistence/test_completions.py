@@ -16,6 +16,7 @@ from tests.support.data_tables import data_table, holding
 from tests.support.engines import World, bare_world, names, writing
 from tests.support.groups import Answers, started, succeeded
 from tests.support.kinds import graph
+from tests.support.listed import sole
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def insert(table: DataTable, key: str) -> RowWrite:
 
 
 async def count(database: Database, table: DataTable) -> int:
-    return await PostgresDataTables(database).count_rows(table, None)
+    return await sole(PostgresDataTables(database).count_rows([table.id]))
 
 
 async def test_rows_and_the_end_of_their_node_are_stored_together(database: Database) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
+from domain.connection_prices import NamedPrice
 from domain.connections import (
     Connection,
     ConnectionSettings,
@@ -17,12 +19,18 @@ from domain.connections import (
 from domain.errors import AlreadyExists, NotFound
 from domain.ids import ConnectionId, WorkspaceId
 from domain.ports.paging import PageRequest
+from domain.prices import ModelPrice
 from persistence.connections import PostgresConnections
 from tests.support.identity import START, make_principal
+from tests.support.listed import sole
 
 if TYPE_CHECKING:
     from persistence.database import Database
 
+PRICES = (
+    NamedPrice("qwen-plus", ModelPrice(Decimal("0.000000000001"), Decimal("999999999999.999999999999"), "CNY")),
+    NamedPrice("qwen-*", ModelPrice(Decimal("1E+2"), Decimal(0), "USD")),
+)
 MODEL = OpenaiCompatibleSettings("https://models.example.com/v1", "qwen-plus")
 
 
@@ -55,6 +63,7 @@ def connection(workspace_id: WorkspaceId, settings: ConnectionSettings = MODEL) 
     [
         MODEL,
         OpenaiCompatibleSettings("http://a"),
+        OpenaiCompatibleSettings("http://a", prices=PRICES),
         *(HttpAuthSettings(scheme, ("https://a", "https://b:81"), "ada", "X-Key") for scheme in HttpAuthScheme),
         HttpAuthSettings(HttpAuthScheme.BEARER, ()),
         PostgresSettings("db.example.com", 5433, "sales", "ada", is_tls_verified=False),
@@ -66,12 +75,22 @@ async def test_settings_come_back_as_they_were_stored(
 ) -> None:
     stored = connection(home, settings)
     await connections.add(stored, b"sealed")
-    assert await connections.find(stored.id, frozenset({home})) == stored
+    assert await connections.list_by_id(frozenset({home}), [stored.id]) == [stored]
     found = await connections.find_by_name("local", home)
     assert found is not None
     assert found[0] == stored
     assert found[1] is not None
     assert (found[1].id, found[1].ciphertext) == (stored.id, b"sealed")
+
+
+async def test_a_connection_that_is_older_than_prices_has_none(
+    connections: PostgresConnections, home: WorkspaceId, database: Database
+) -> None:
+    stored = connection(home)
+    await connections.add(replace(stored, settings=replace(MODEL, prices=PRICES)), b"sealed")
+    async with database.direct() as opened:
+        await opened.execute("UPDATE connections SET settings = settings - 'prices'")
+    assert await connections.list_by_id(frozenset({home}), [stored.id]) == [stored]
 
 
 async def test_a_connection_without_a_credential_has_none(connections: PostgresConnections, home: WorkspaceId) -> None:
@@ -96,10 +115,13 @@ async def test_nothing_is_read_or_removed_in_another_workspace(
     other = next(iter((await make_principal(database)).roles))
     stored = connection(home)
     await connections.add(stored, b"sealed")
-    assert await connections.find(stored.id, frozenset({other})) is None
+    assert await connections.list_by_id(frozenset({other}), [stored.id]) == []
     assert await connections.find_by_name("local", other) is None
-    assert (await connections.page(other, PageRequest(10))).items == []
-    assert (await connections.count(other), await connections.list_names(other)) == (0, frozenset())
+    assert (await sole(connections.page_by_workspace([other], PageRequest(10)))).items == []
+    assert (await sole(connections.count_by_workspace([other])), await connections.list_names(other)) == (
+        0,
+        frozenset(),
+    )
     with pytest.raises(NotFound):
         await connections.remove(stored.id, other)
     assert await connections.list_names(home) == {"local"}

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from domain.data_rows import check_condition, check_order
+from domain.data_rows import check_order, choose_rows
+from domain.data_tables import ALL_ROWS, ChosenRows
 from domain.errors import AlreadyExists, CursorInvalid, LimitExceeded, NotFound
 from domain.filters import read_filter
 from domain.ids import DataTableId, WorkspaceId
@@ -16,6 +17,7 @@ from persistence import data_tables
 from persistence.data_tables import PostgresDataTables
 from tests.support.data_tables import data_table, write_row
 from tests.support.identity import make_principal
+from tests.support.listed import sole
 
 if TYPE_CHECKING:
     from domain.data_tables import DataRow, DataTable
@@ -64,8 +66,8 @@ async def test_a_table_is_found_as_it_was_stored(tables: PostgresDataTables, hom
     await tables.add(table)
     assert await tables.find_by_name(home, "things") == table
     assert await tables.list_by_id(frozenset({home}), [table.id, DataTableId(uuid4())]) == [table]
-    assert list((await tables.page(home, PageRequest(10))).items) == [table]
-    assert await tables.count(home) == 1
+    assert list((await sole(tables.page_by_workspace([home], PageRequest(10)))).items) == [table]
+    assert await sole(tables.count_by_workspace([home])) == 1
     assert await tables.columns(home) == {"things": {"name", "count", "price", "done", "at", "meta"}}
 
 
@@ -73,14 +75,14 @@ async def test_nobody_else_sees_a_table_or_its_rows(
     tables: PostgresDataTables, things: DataTable, database: Database
 ) -> None:
     stranger = next(iter((await make_principal(database, "eve")).roles))
-    row = (await tables.page_rows(things, None, None, PageRequest(1))).items[0]
+    row = (await sole(tables.page_rows([things.id], ALL_ROWS, PageRequest(1)))).items[0]
     assert await tables.list_by_id(frozenset({stranger}), [things.id]) == []
     assert await tables.find_by_name(stranger, "things") is None
     assert await tables.list_rows(frozenset({stranger}), [row.id]) == []
     assert await tables.list_rows(frozenset({things.workspace_id}), [row.id]) == [row]
     with pytest.raises(NotFound):
         await tables.remove(replace(things, workspace_id=stranger))
-    assert await tables.count_rows(things, None) == len(ROWS)
+    assert await sole(tables.count_rows([things.id])) == len(ROWS)
 
 
 async def test_a_name_is_taken_once_in_a_workspace(tables: PostgresDataTables, things: DataTable) -> None:
@@ -99,14 +101,15 @@ async def test_a_workspace_has_not_any_number_of_tables(
 
 async def test_a_table_goes_with_its_rows(tables: PostgresDataTables, things: DataTable) -> None:
     await tables.remove(things)
-    assert await tables.count_all_rows([things.id]) == {}
+    assert await tables.count_rows([things.id]) == {things.id: 0}
     assert await tables.list_by_id(frozenset({things.workspace_id}), [things.id]) == []
     with pytest.raises(NotFound):
         await tables.remove(things)
 
 
 async def test_rows_are_counted_by_table(tables: PostgresDataTables, things: DataTable) -> None:
-    assert await tables.count_all_rows([things.id, DataTableId(uuid4())]) == {things.id: len(ROWS)}
+    unknown = DataTableId(uuid4())
+    assert await tables.count_rows([things.id, unknown]) == {things.id: len(ROWS), unknown: 0}
 
 
 @pytest.mark.parametrize(
@@ -136,10 +139,10 @@ async def test_rows_are_counted_by_table(tables: PostgresDataTables, things: Dat
 async def test_rows_are_picked_in_the_type_of_their_columns(
     tables: PostgresDataTables, things: DataTable, raw: Json, found: list[int]
 ) -> None:
-    condition = check_condition(things, read_filter(raw))
-    page = await tables.page_rows(things, condition, None, PageRequest(100))
+    chosen = choose_rows(things, read_filter(raw))
+    page = await sole(tables.page_rows([things.id], chosen, PageRequest(100)))
     assert sorted(map(place, page.items)) == found
-    assert await tables.count_rows(things, condition) == len(found)
+    assert await sole(tables.count_rows([things.id], chosen)) == len(found)
 
 
 @pytest.mark.parametrize(
@@ -162,14 +165,18 @@ async def test_rows_are_ordered_in_the_type_of_their_column_page_by_page(
         seen: list[DataRow] = []
         after = None
         while True:
-            page = await tables.page_rows(things, None, by, PageRequest(size, after=after))
+            page = await sole(tables.page_rows([things.id], ChosenRows(order=by), PageRequest(size, after=after)))
             seen += page.items
             if not page.has_next:
                 break
             after = page.cursors[-1]
         assert [place(row) for row in seen] == order
-        last = await tables.page_rows(things, None, by, PageRequest(2, is_backward=True))
-        before = await tables.page_rows(things, None, by, PageRequest(2, before=last.cursors[0], is_backward=True))
+        last = await sole(tables.page_rows([things.id], ChosenRows(order=by), PageRequest(2, is_backward=True)))
+        before = await sole(
+            tables.page_rows(
+                [things.id], ChosenRows(order=by), PageRequest(2, before=last.cursors[0], is_backward=True)
+            )
+        )
         assert [place(row) for row in (*before.items, *last.items)] == order[-4:]
 
 
@@ -181,8 +188,8 @@ async def test_long_texts_have_an_order_with_cursors(
     for number in range(4):
         await write_row(database, table, {"name": "\1ä" * 100_000, "count": number})
     order = check_order(table, "name", [])
-    first = await tables.page_rows(table, None, order, PageRequest(2))
-    rest = await tables.page_rows(table, None, order, PageRequest(2, after=first.cursors[-1]))
+    first = await sole(tables.page_rows([table.id], ChosenRows(order=order), PageRequest(2)))
+    rest = await sole(tables.page_rows([table.id], ChosenRows(order=order), PageRequest(2, after=first.cursors[-1])))
     assert [cast("Any", row.values)["count"] for row in (*first.items, *rest.items)] == [0, 1, 2, 3]
 
 
@@ -196,7 +203,7 @@ async def test_no_digit_is_lost_between_pages(
         await write_row(database, table, {"price": f"0.{digits}{last}"})
     order, seen, after = check_order(table, "price", []), list[Decimal](), None
     for _ in range(3):
-        page = await tables.page_rows(table, None, order, PageRequest(1, after=after))
+        page = await sole(tables.page_rows([table.id], ChosenRows(order=order), PageRequest(1, after=after)))
         seen.append(Decimal(cast("Any", page.items[0].values)["price"]))
         after = page.cursors[-1]
     assert seen == sorted(seen)
@@ -204,8 +211,8 @@ async def test_no_digit_is_lost_between_pages(
 
 
 async def test_a_cursor_of_another_order_is_refused(tables: PostgresDataTables, things: DataTable) -> None:
-    by_name, by_price = check_order(things, "name", []), check_order(things, "price", [])
-    cursor = (await tables.page_rows(things, None, by_name, PageRequest(1))).cursors[0]
-    for order in (None, by_price):
+    by_name, by_price, by_time = (check_order(things, name, []) for name in ("name", "price", "at"))
+    cursor = (await sole(tables.page_rows([things.id], ChosenRows(order=by_name), PageRequest(1)))).cursors[0]
+    for order in (None, by_price, by_time):
         with pytest.raises(CursorInvalid):
-            await tables.page_rows(things, None, order, PageRequest(1, after=cursor))
+            await sole(tables.page_rows([things.id], ChosenRows(order=order), PageRequest(1, after=cursor)))

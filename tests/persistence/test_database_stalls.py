@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from contextlib import asynccontextmanager, contextmanager
@@ -15,7 +16,7 @@ from persistence import database as module
 from persistence.database import Database, open_database
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 
 
 @asynccontextmanager
@@ -63,3 +64,48 @@ async def test_no_transaction_is_lost_behind_one_whose_begin_was_never_answered(
             await add(database)
         await add(database)
         assert await kept(database) == 1
+
+
+async def freeze_by_connection(database: Database, is_locked: asyncio.Event, others: asyncio.Event) -> None:
+    async with database.connection() as connection:
+        await connection.execute(text("UPDATE kept SET id = 2"))
+        is_locked.set()
+        await others.wait()
+        await connection.execute(text("UPDATE kept SET id = 3"))
+
+
+async def freeze_by_driver(database: Database, is_locked: asyncio.Event, others: asyncio.Event) -> None:
+    async with database.driver() as driver, driver.transaction():
+        await driver.execute("UPDATE kept SET id = 2")
+        is_locked.set()
+        await others.wait()
+        await driver.execute("UPDATE kept SET id = 3")
+
+
+async def freeze_by_direct(database: Database, is_locked: asyncio.Event, others: asyncio.Event) -> None:
+    async with database.direct() as driver, driver.transaction():
+        await driver.execute("UPDATE kept SET id = 2")
+        is_locked.set()
+        await others.wait()
+        await driver.execute("UPDATE kept SET id = 3")
+
+
+@pytest.mark.parametrize("freeze", [freeze_by_connection, freeze_by_driver, freeze_by_direct])
+async def test_who_is_frozen_within_a_transaction_does_not_keep_its_locks_from_the_others(
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    freeze: Callable[[Database, asyncio.Event, asyncio.Event], Coroutine[None, None, None]],
+) -> None:
+    monkeypatch.setattr(module, "_IDLE_TRANSACTION_MS", 200)
+    is_locked, others = asyncio.Event(), asyncio.Event()
+    async with open_database(database_url) as database, database.direct() as other:
+        await other.execute("CREATE TABLE kept (id int); INSERT INTO kept VALUES (1)")
+        frozen = asyncio.create_task(freeze(database, is_locked, others), name="frozen")
+        await is_locked.wait()
+        async with asyncio.timeout(20):
+            assert await other.fetchval("UPDATE kept SET id = id + 10 RETURNING id") == 11
+        others.set()
+        with pytest.raises(DatabaseUnavailable):
+            await frozen
+        assert await other.fetchval("SELECT id FROM kept") == 11
+        await add_by_connection(database)

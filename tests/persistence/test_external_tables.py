@@ -13,7 +13,7 @@ import pytest
 from domain.data_tables import WriteMode
 from domain.errors import NodeFault
 from domain.ports.data_tables import ExternalDatabase, ExternalWrite
-from persistence import external_tables
+from persistence import external_dial, external_tables
 from persistence.external_tables import PostgresExternalTables
 from runtime.clients.outbound import OutboundGuard
 from tests.support.tcp_to_socket import tcp_to_socket
@@ -269,5 +269,5 @@ async def test_the_certificate_is_checked_against_the_name_and_not_the_pinned_ad
         with pytest.raises(NodeFault):
             await tables.check(ExternalDatabase("db.example.com", port, "x", "x", None, is_tls_verified=True))
     assert names == ["db.example.com"]
-    context = external_tables._tls(ExternalDatabase("db.example.com", 1, "x", None, None, is_tls_verified=True))
+    context = external_dial.tls_context(is_verified=True)
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)

@@ -4,12 +4,18 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from alembic import command
 from sqlalchemy import text
+from uuid_utils.compat import uuid7
 
 from domain.errors import DatabaseUnavailable, SetupFault
+from domain.ids import GraphId, WorkflowId, WorkspaceId
+from domain.layout import layout_of
+from domain.workflow import Position
 from persistence.database import open_database
-from persistence.migrate import drift, is_current, migrate
+from persistence.migrate import _config, _in_transaction, drift, is_current, migrate
 from persistence.partitions import ensure_partitions
+from persistence.workflows import PostgresWorkflows
 from tests.persistence.test_partitions import TODAY
 
 if TYPE_CHECKING:
@@ -46,8 +52,8 @@ async def test_partitions_are_no_drift(database: Database) -> None:
         "ALTER TABLE runs DROP CONSTRAINT runs_status_check, ADD CONSTRAINT runs_status_check CHECK (status IN ('A'))",
         "ALTER TABLE node_runs DROP CONSTRAINT node_runs_status_check",
         "ALTER TABLE runs RESET (fillfactor)",
-        "DROP INDEX runs_queued_idx",
-        "DROP INDEX runs_queued_idx; CREATE INDEX runs_queued_idx ON runs (priority, id) WHERE status = 'FAILED'",
+        "DROP INDEX runs_wake_at_idx",
+        "DROP INDEX runs_wake_at_idx; CREATE INDEX runs_wake_at_idx ON runs (wake_at) WHERE status = 'FAILED'",
         "ALTER TABLE members DROP CONSTRAINT members_user_id_fkey",
         "CREATE TABLE more (id integer)",
     ],
@@ -70,6 +76,37 @@ async def test_migrating_a_current_database_changes_nothing(database: Database) 
     await migrate(database.url)
     async with database.connection() as connection:
         assert (await connection.execute(text("SELECT name FROM workspaces"))).scalars().all() == ["Ours"]
+
+
+async def test_positions_of_drafts_are_taken_over_into_their_layouts(empty_database_url: str) -> None:
+    await asyncio.to_thread(_in_transaction, empty_database_url, lambda c: command.upgrade(_config(c), "0003"))
+    stored = (
+        '{"graph": {"nodes": [{"key": "a", "config": {"transform": {}}, "position": {"x": 1.5, "y": -2}},'
+        ' {"key": "b", "config": {"transform": {}}}]}}'
+    )
+    async with open_database(empty_database_url) as database:
+        async with database.direct() as connection:
+            workspace, placed, plain = uuid7(), uuid7(), uuid7()
+            await connection.execute("INSERT INTO workspaces (id, name) VALUES ($1, 'Ours')", workspace)
+            for graph_id, definition in ((placed, stored), (plain, "{}")):
+                await connection.execute(
+                    "INSERT INTO graphs (id, workspace_id, content_hash, definition, node_count)"
+                    " VALUES ($1, $2, $3, $4, 2)", graph_id, workspace, graph_id.bytes, definition
+                )  # fmt: skip
+                await connection.execute(
+                    "INSERT INTO workflows (id, workspace_id, slug, name, revision, graph_id, problems, is_runnable)"
+                    " VALUES ($1, $2, $3, 'n', 7, $1, '[]', true)", graph_id, workspace, f"s-{graph_id}"
+                )  # fmt: skip
+        await migrate(empty_database_url)
+        store = PostgresWorkflows(database)
+        found = await store.list_by_id(frozenset({WorkspaceId(workspace)}), [WorkflowId(placed), WorkflowId(plain)])
+        layouts = {one.id: layout_of(one.definition.graph) for one in found}
+        assert layouts == {placed: {"a": Position(x=1.5, y=-2)}, plain: {}}
+        assert {one.revision for one in found} == {7}
+        # What runs are pinned to is left as it was, and read without positions.
+        async with database.direct() as connection:
+            assert await connection.fetchval("SELECT definition::text FROM graphs WHERE id = $1", placed) == stored
+        assert layout_of((await PostgresWorkflows(database).definition(GraphId(placed))).graph) == {}
 
 
 async def test_processes_that_migrate_at_once_take_turns(empty_database_url: str) -> None:

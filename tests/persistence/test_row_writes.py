@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from domain.data_rows import check_write
-from domain.data_tables import ColumnType, DataColumn, WriteMode
+from domain.data_tables import ALL_ROWS, ColumnType, DataColumn, WriteMode
 from domain.errors import NodeFault
 from domain.ports.paging import PageRequest
 from persistence import row_writes
@@ -15,6 +15,7 @@ from persistence.data_tables import PostgresDataTables
 from persistence.row_writes import write_rows
 from tests.support.data_tables import data_table, write_row
 from tests.support.identity import make_principal
+from tests.support.listed import sole
 
 if TYPE_CHECKING:
     from domain.data_tables import DataTable
@@ -38,7 +39,7 @@ async def orders(database: Database) -> DataTable:
 
 
 async def rows_of(database: Database, table: DataTable) -> list[Any]:
-    page = await PostgresDataTables(database).page_rows(table, None, None, PageRequest(100))
+    page = await sole(PostgresDataTables(database).page_rows([table.id], ALL_ROWS, PageRequest(100)))
     return [cast("Any", row.values) for row in page.items]
 
 
@@ -71,7 +72,7 @@ async def test_an_upsert_changes_only_what_it_names(database: Database, orders: 
     assert await rows_of(database, orders) == [{"sku": "a", "lot": 1, "note": "kept"}]
     run_id = uuid4()
     await write_row(database, orders, {"sku": "a", "lot": 1, "note": None}, UPSERT, conflict=keys, run_id=run_id)
-    page = await PostgresDataTables(database).page_rows(orders, None, None, PageRequest(1))
+    page = await sole(PostgresDataTables(database).page_rows([orders.id], ALL_ROWS, PageRequest(1)))
     assert (cast("Any", page.items[0].values)["note"], page.items[0].run_id) == (None, run_id)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from structlog.testing import capture_logs
 
+from domain.bounds import LARGEST
 from domain.errors import Fenced, InvalidInput
 from domain.events import (
     NodeOutputDelta,
@@ -15,10 +16,11 @@ from domain.events import (
     RunStarted,
     RunSucceeded,
 )
-from domain.run import DeltaChannel, NodePayloads, Usage
+from domain.run import DeltaChannel, NodePayloads, NodeRunQuery, Usage
 from tests.support.engines import World, bare_world, names, writing
 from tests.support.groups import Answers, failed, started, succeeded
 from tests.support.kinds import graph
+from tests.support.listed import one_node_run, sole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -146,8 +148,22 @@ async def test_the_append_of_an_older_lease_is_refused_and_writes_nothing(databa
         assert isinstance(answers.refusal_of(old), Fenced)
         assert (answers.base_of(new), answers.base_of(other)) == (1, 1)
         assert names(await w.log_rows(stale)) == ["RunQueued", "RunStarted"]
-        assert await w.reader.find_node_run(stale, "a", None) is None
+        assert await one_node_run(w.reader, stale, "a", None) is None
         assert await w.queue.pending_commands(heir.executor) != {}
+
+
+async def test_an_older_lease_is_refused_also_where_the_new_one_has_stored_the_same(database: Database) -> None:
+    async with log_of(database, 1) as (w, answers, (run,)):
+        heir = bare_world(database)
+        await heir.queue.take_over(heir.executor, w.executor, 10, ())
+        answers.append(run, RunStarted(), started("a"), succeeded("a"), epoch=2)
+        await answers.drained()
+        late = answers.append(run, succeeded("a", b'"late"'), started("b"))
+        again = answers.append(run, succeeded("a"), epoch=2)
+        await answers.drained()
+        assert isinstance(answers.refusal_of(late), Fenced)
+        assert answers.base_of(again) == 3
+        assert names(await w.log_rows(run)) == ["RunQueued", "RunStarted", "NodeStarted a", "NodeSucceeded a"]
 
 
 async def test_a_finished_run_takes_nothing_more(database: Database) -> None:
@@ -160,7 +176,7 @@ async def test_a_finished_run_takes_nothing_more(database: Database) -> None:
         assert isinstance(answers.refusal_of(late), Fenced)
         assert isinstance(answers.refusal_of(later), Fenced)
         assert names(await w.log_rows(run)) == ["RunQueued", "RunStarted", "RunSucceeded"]
-        assert await w.reader.count_node_runs(run) == 0
+        assert await sole(w.reader.count_node_runs([run], NodeRunQuery())) == 0
 
 
 # ── unknown outcomes ──
@@ -273,7 +289,7 @@ async def test_a_value_that_cannot_be_stored_fails_its_run_alone(database: Datab
         assert [answers.base_of(group) for group in fine] == [1, 1]
         for run in runs[:3]:
             assert names(await w.log_rows(run)) == ["RunQueued"]
-            assert await w.reader.count_node_runs(run) == 0
+            assert await sole(w.reader.count_node_runs([run], NodeRunQuery())) == 0
         again = answers.append(runs[0], started("b"))
         await answers.drained()
         assert answers.base_of(again) == 1
@@ -285,6 +301,20 @@ async def test_a_run_that_used_more_tokens_than_fit_into_32_bit_is_counted(datab
         await answers.drained()
         (found,) = await w.reader.find_many(frozenset({w.workspace_id}), [run])
         assert found.usage == Usage(2**33, 1, 2**33 + 1)
+
+
+async def test_counts_that_no_column_of_a_node_holds_are_shown_as_the_largest(database: Database) -> None:
+    much, more = Usage(LARGEST, 2**40, LARGEST), Usage(5, 5, 10)
+    async with log_of(database, 1) as (w, answers, runs):
+        for usage in (much, more):
+            end = succeeded("a")
+            end.usage, end.execution = usage, 1 + (usage is more)
+            answers.append(runs[0], started("a", end.execution), end)
+            await answers.drained()
+        assert answers.refused == []
+        found = await one_node_run(w.reader, runs[0], "a", None)
+        assert found is not None
+        assert found.usage == Usage(LARGEST, LARGEST, LARGEST)
 
 
 async def test_payloads_are_kept_as_they_were_written(database: Database) -> None:

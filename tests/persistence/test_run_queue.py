@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
 from domain.errors import Fenced, NotFound
 from domain.events import NodeRetrying, RunStarted, RunSucceeded
 from domain.ids import ExecutorId, WorkflowId
 from domain.run import Failure, RunStatus
+from persistence.queued_runs import CLAIM
 from persistence.run_queue import PostgresRunQueue
 from tests.support.engines import World, bare_world, names, writing
 from tests.support.groups import Answers, started, succeeded
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from domain.ids import RunId
+    from domain.ids import RunId, WorkspaceId
     from domain.ports.runs import ClaimedRun
     from persistence.database import Database
 
@@ -31,11 +34,13 @@ def ids(runs: Sequence[ClaimedRun]) -> set[RunId]:
 
 
 async def in_order(w: World, count: int) -> list[RunId]:
-    """Claim one by one."""
+    """Claim one by one, as a process does whose runs do not end."""
     claimed: list[RunId] = []
+    busy: Counter[WorkspaceId] = Counter()
     for _ in range(count):
-        (run,) = await w.queue.claim(w.executor, 1)
+        (run,) = await w.queue.claim(w.executor, 1, busy)
         claimed.append(run.id)
+        busy[run.workspace_id] += 1
     return claimed
 
 
@@ -84,6 +89,55 @@ async def test_a_workspace_with_many_runs_does_not_keep_another_waiting(database
     of_full = [await full.queued(place) for place in [await full.add(graph("a"))] for _ in range(5)]
     of_small = [await small.queued(place) for place in [await small.add(graph("a"))] for _ in range(2)]
     assert await in_order(full, 7) == [of_full[0], of_small[0], of_full[1], of_small[1], *of_full[2:]]
+
+
+async def test_whoever_has_more_at_work_in_this_process_comes_later(database: Database) -> None:
+    full, small = bare_world(database), bare_world(database)
+    of_full = [await full.queued(place) for place in [await full.add(graph("a"))] for _ in range(4)]
+    of_small = [await small.queued(place) for place in [await small.add(graph("a"))] for _ in range(4)]
+    claimed = await full.queue.claim(full.executor, 5, {full.workspace_id: 3})
+    assert ids(claimed) == {*of_small, of_full[0]}
+
+
+async def test_urgent_runs_come_before_all_others_whichever_workspace_has_them(database: Database) -> None:
+    w, other = bare_world(database), bare_world(database)
+    place = await w.add(graph("a"))
+    urgent = [await w.queued(place, priority=1) for _ in range(3)]
+    later = await other.queued(await other.add(graph("a")), priority=2)
+    busy = {w.workspace_id: 9}
+    assert ids(await w.queue.claim(w.executor, 2, busy)) == set(urgent[:2])
+    assert ids(await w.queue.claim(w.executor, 2, busy)) == {urgent[2]}, "one priority at a time"
+    assert ids(await w.queue.claim(w.executor, 2, busy)) == {later}
+
+
+async def test_a_claim_reads_what_it_takes_and_not_the_queue(database: Database) -> None:
+    full, small = bare_world(database), bare_world(database)
+    place = await full.add(graph("a"))
+    await full.crowd(place, 20_000)
+    mine = await small.queued(await small.add(graph("a")))
+    parameters = {"executor": full.executor, "limit": 4, "busy": [full.workspace_id], "counts": [1]}
+    async with database.single() as connection:
+        rows = await connection.execute(text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {CLAIM}"), parameters)
+        plan: Any = rows.scalar_one()[0]["Plan"]
+    async with database.direct() as connection:
+        taken = await connection.fetch("SELECT id, workspace_id FROM runs WHERE executor_id = $1", full.executor)
+    assert len(taken) == 4
+    assert mine in {row["id"] for row in taken}
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 400, "the queue has thousands"
+
+
+async def test_a_run_leaves_the_queue_with_whoever_claims_it_or_deletes_it(database: Database) -> None:
+    w = bare_world(database)
+    place = await w.add(graph("a"))
+    claimed, canceled, deleted, waiting = [await w.queued(place) for _ in range(4)]
+    assert ids(await w.queue.claim(w.executor, 1)) == {claimed}
+    await w.queue.add_command(canceled, "cancel", "cancel", None)
+    assert ids(await w.queue.claim_canceled(w.executor, 9)) == {canceled}
+    await w.owned(place)
+    async with database.direct() as connection:
+        await connection.execute("DELETE FROM runs WHERE id = $1", deleted)
+        rows = await connection.fetch("SELECT run_id FROM queued_runs WHERE workspace_id = $1", w.workspace_id)
+    assert [row["run_id"] for row in rows] == [waiting]
 
 
 async def test_two_executors_that_claim_at_once_share_the_queue_without_waiting(database: Database) -> None:
@@ -162,7 +216,21 @@ async def test_an_executor_is_forgotten_only_when_it_holds_nothing(database: Dat
     assert await w.queue.dead_executors(w.executor, 0) == {}
 
 
-async def test_the_log_of_a_run_comes_back_with_outputs_and_without_deltas(database: Database) -> None:
+async def test_an_executor_that_is_only_frozen_is_not_forgotten(database: Database) -> None:
+    w, frozen = bare_world(database), bare_world(database)
+    await frozen.entered(expires_in_s=-1)
+    async with database.direct() as lock:
+        await lock.fetchval("SELECT pg_try_advisory_lock(1)")
+        await w.queue.forget(frozen.executor)
+        assert frozen.executor in await w.queue.dead_executors(w.executor, 0), "it may wake and claim a run"
+        await lock.fetchval("SELECT pg_advisory_unlock(1)")
+    await w.queue.forget(frozen.executor)
+    assert await w.queue.dead_executors(w.executor, 0) == {}
+
+
+async def test_the_log_of_a_run_comes_back_with_the_outputs_that_are_wanted_and_without_deltas(
+    database: Database,
+) -> None:
     w = bare_world(database)
     run = await w.owned(await w.add(graph("a b")))
     next_at = datetime(2026, 1, 1, tzinfo=UTC)
@@ -172,14 +240,18 @@ async def test_the_log_of_a_run_comes_back_with_outputs_and_without_deltas(datab
         NodeRetrying("a", None, 1, Failure("NO", "no", is_retryable=True, node_key="a", attempt=1), next_at),
         started("a", 2),
         succeeded("a", b'{"x":1.0}', 2),
+        started("b"),
+        succeeded("b", b'"large"'),
     ]
     async with writing(w):
         answers = Answers(w.log)
         answers.append(run, *events)
         await answers.drained()
-    log = await w.queue.log_of(run)
+    log = await w.queue.log_of(run, frozenset({"a", "b"}))
     assert [logged.event for logged in log][1:] == events
-    assert [logged.seq for logged in log] == [1, 2, 3, 4, 5, 6]
+    assert [logged.seq for logged in log] == list(range(1, 9))
+    log = await w.queue.log_of(run, frozenset({"a"}))
+    assert [logged.event for logged in log][1:] == [*events[:-1], succeeded("b", None)]
 
 
 # ── commands ──

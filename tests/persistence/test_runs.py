@@ -18,10 +18,12 @@ from domain.events import (
 )
 from domain.ids import RunId, WorkflowId, WorkspaceId
 from domain.ports.paging import PageRequest
-from domain.run import DeltaChannel, Failure, NodePayloads, NodeRunStatus, RunQuery, RunStatus
+from domain.ports.runs import LogSpan
+from domain.run import DeltaChannel, Failure, NodePayloads, NodeRunQuery, NodeRunStatus, RunQuery, RunStatus
 from tests.support.engines import World, bare_world, names, writing
 from tests.support.groups import NOW, Answers, failed, started, succeeded
 from tests.support.kinds import graph
+from tests.support.listed import one_node_run, sole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,18 +143,18 @@ async def test_nodes_are_paged_in_the_order_of_their_starts(database: Database) 
     seen: list[str] = []
     cursor: str | None = None
     while True:
-        page = await w.reader.node_runs(run, PageRequest(2, after=cursor))
+        page = await sole(w.reader.node_runs([run], NodeRunQuery(), PageRequest(2, after=cursor)))
         seen += [node.node_key for node in page.items]
         if not page.has_next:
             break
         cursor = page.cursors[-1]
     assert seen == keys
-    assert await w.reader.count_node_runs(run) == 5
-    node = await w.reader.find_node_run(run, "z", None)
+    assert await sole(w.reader.count_node_runs([run], NodeRunQuery())) == 5
+    node = await one_node_run(w.reader, run, "z", None)
     assert node is not None
     assert (node.status, node.attempts, node.started_at, node.finished_at) == (NodeRunStatus.SUCCEEDED, 1, NOW, NOW)
-    assert await w.reader.find_node_run(run, "nobody", None) is None
-    assert await w.reader.find_node_run(run, "z", 0) is None
+    assert await one_node_run(w.reader, run, "nobody", None) is None
+    assert await one_node_run(w.reader, run, "z", 0) is None
 
 
 async def test_the_log_is_paged_forwards_and_backwards_by_seq(database: Database) -> None:
@@ -163,7 +165,7 @@ async def test_the_log_is_paged_forwards_and_backwards_by_seq(database: Database
     async def page(
         limit: int, after: int = 0, before: int | None = None, *, back: bool = False
     ) -> tuple[list[int], bool, bool]:
-        found = await w.reader.events(run, PageRequest(limit, is_backward=back), after, before)
+        found = await sole(w.reader.events([LogSpan(run, after, before)], PageRequest(limit, is_backward=back)))
         assert [str(event.seq) for event in found.items] == list(found.cursors)
         return [event.seq for event in found.items], found.has_next, found.has_previous
 
@@ -173,9 +175,9 @@ async def test_the_log_is_paged_forwards_and_backwards_by_seq(database: Database
     assert await page(2, before=5, back=True) == ([3, 4], True, True)
     assert await page(9, before=3, back=True) == ([1, 2], True, False)
     assert await page(9, after=2, before=5) == ([3, 4], False, True)
-    assert await w.reader.count_events(run) == 6
+    assert await sole(w.reader.count_events([run])) == 6
     assert names(await w.reader.events_after(run, 4, 1)) == ["NodeStarted b"]
-    (last,) = (await w.reader.events(run, PageRequest(1, is_backward=True), 0, None)).items
+    (last,) = (await sole(w.reader.events([LogSpan(run, 0, None)], PageRequest(1, is_backward=True)))).items
     assert isinstance(last.event, NodeFailed)
     assert (last.at, last.event) == (NOW, failed("b"))
 

@@ -14,6 +14,7 @@ from domain.ids import SecretId, WorkspaceId
 from domain.ports.paging import PageRequest
 from persistence.secrets import PostgresSecrets
 from tests.support.identity import START, make_principal
+from tests.support.listed import sole
 
 if TYPE_CHECKING:
     from persistence.database import Database
@@ -36,8 +37,8 @@ def secret(workspace_id: WorkspaceId, name: str = "KEY") -> Secret:
 async def test_a_secret_comes_back_as_it_was_stored(secrets: PostgresSecrets, home: WorkspaceId) -> None:
     stored = replace(secret(home), description="what for")
     await secrets.add(stored, b"sealed")
-    assert await secrets.find(stored.id, frozenset({home})) == stored
-    assert (await secrets.page(home, PageRequest(10))).items == [stored]
+    assert await secrets.list_by_id(frozenset({home}), [stored.id]) == [stored]
+    assert (await sole(secrets.page_by_workspace([home], PageRequest(10)))).items == [stored]
     assert [(one.id, one.name, one.ciphertext) for one in await secrets.use(home, ["KEY"], START)] == [
         (stored.id, "KEY", b"sealed")
     ]
@@ -49,11 +50,11 @@ async def test_nothing_is_read_or_written_in_another_workspace(
     other = next(iter((await make_principal(database)).roles))
     stored = secret(home)
     await secrets.add(stored, b"sealed")
-    assert await secrets.find(stored.id, frozenset({other})) is None
-    assert await secrets.find(stored.id, frozenset()) is None
+    assert await secrets.list_by_id(frozenset({other}), [stored.id]) == []
+    assert await secrets.list_by_id(frozenset(), [stored.id]) == []
     assert await secrets.use(other, ["KEY"], START) == []
     assert await secrets.list_names(other) == frozenset()
-    assert await secrets.count(other) == 0
+    assert await sole(secrets.count_by_workspace([other])) == 0
     with pytest.raises(NotFound):
         await secrets.save(replace(stored, workspace_id=other), b"taken over")
     with pytest.raises(NotFound):
@@ -64,7 +65,7 @@ async def test_nothing_is_read_or_written_in_another_workspace(
 async def test_of_two_with_one_name_at_once_one_is_stored(secrets: PostgresSecrets, home: WorkspaceId) -> None:
     results = await asyncio.gather(*(secrets.add(secret(home), b"sealed") for _ in range(4)), return_exceptions=True)
     assert sum(isinstance(result, AlreadyExists) for result in results) == 3
-    assert await secrets.count(home) == 1
+    assert await sole(secrets.count_by_workspace([home])) == 1
 
 
 async def test_of_two_last_ones_at_once_one_is_stored(
@@ -82,4 +83,4 @@ async def test_of_two_last_ones_at_once_one_is_stored(
         *(secrets.add(secret(home, name), b"sealed") for name in ("A", "B", "C")), return_exceptions=True
     )
     assert sum(isinstance(result, LimitExceeded) for result in results) == 2
-    assert await secrets.count(home) == 1_000
+    assert await sole(secrets.count_by_workspace([home])) == 1_000

@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 from domain.drafts import canonical_json
 from domain.errors import AlreadyExists, Conflict, CursorInvalid, InUse, InvalidInput, NotFound
 from domain.ids import GraphId, WorkflowId
+from domain.layout import layout_of
 from domain.ports.paging import PageRequest
 from domain.ports.repositories import WorkflowRow
 from domain.problems import Problem
@@ -29,6 +30,7 @@ from persistence.definitions import Definitions
 from persistence.tables import graphs, node_runs, run_events, runs, workflows
 from persistence.workflows import PostgresWorkflows
 from tests.support.identity import START, make_principal
+from tests.support.listed import sole
 
 if TYPE_CHECKING:
     from domain.identity import Principal
@@ -70,7 +72,9 @@ def row(actor: Principal, slug: str = "tale", **more: Any) -> WorkflowRow:
         "updated_at": START,
         "updated_by": actor.user.id,
     }
-    return WorkflowRow(**{**fields, **more})
+    fields |= more
+    fields.setdefault("layout", layout_of(fields["definition"].graph))
+    return WorkflowRow(**fields)
 
 
 async def count(database: Database, table: Any) -> int:
@@ -128,10 +132,53 @@ async def test_equal_definitions_are_stored_once_in_a_workspace_and_apart_in_oth
 ) -> None:
     eve = await make_principal(database, "eve")
     first, second, other = await store.add(row(ada)), await store.add(row(ada, "b")), await store.add(row(eve))
-    moved = await store.add(row(ada, "c", definition=definition(x=1)))
+    changed = await store.add(row(ada, "c", definition=definition(2)))
     assert first.graph_id == second.graph_id
-    assert len({first.graph_id, moved.graph_id, other.graph_id}) == 3
+    assert len({first.graph_id, changed.graph_id, other.graph_id}) == 3
     assert await count(database, graphs) == 3
+
+
+async def test_a_graph_laid_out_differently_is_the_same_graph(
+    store: PostgresWorkflows, ada: Principal, database: Database
+) -> None:
+    left, right = await store.add(row(ada)), await store.add(row(ada, "b", definition=definition(x=1)))
+    assert left.graph_id == right.graph_id
+    assert await count(database, graphs) == 1
+    for reader in (store, PostgresWorkflows(database)):
+        found = await reader.list_by_id(frozenset({home(ada)}), [left.id, right.id])
+        assert {one.id: one.definition for one in found} == {left.id: definition(x=0), right.id: definition(x=1)}
+        assert layout_of((await reader.definition(left.graph_id)).graph) == {}
+    assert await store.layouts([left.id, right.id, WorkflowId(uuid7())]) == {
+        left.id: {"a": Position(x=0, y=0)},
+        right.id: {"a": Position(x=1, y=0)},
+    }
+
+
+async def test_saving_changes_the_layout_of_the_nodes_that_it_names_and_of_no_others(
+    store: PostgresWorkflows, ada: Principal
+) -> None:
+    nodes = tuple(GraphNode(key=key, config={"transform": {}}, position=Position(x=1, y=2)) for key in "abcd")
+    graph = Definition(graph=Graph(nodes=nodes))
+    stored = await store.add(row(ada, definition=graph))
+    patch = {"a": Position(x=-1.5, y=1e300), "b": None, "absent": None}
+    saved = await store.save(row(ada, id=stored.id, definition=graph, layout=patch), 1)
+    assert layout_of(saved.definition.graph) == {
+        "a": Position(x=-1.5, y=1e300),
+        "c": Position(x=1, y=2),
+        "d": Position(x=1, y=2),
+    }
+    assert saved.graph_id == stored.graph_id
+    assert await store.find(frozenset({home(ada)}), stored.id) == saved
+
+
+async def test_a_node_that_is_renamed_stays_where_it_is_by_then(store: PostgresWorkflows, ada: Principal) -> None:
+    nodes = tuple(GraphNode(key=key, config={"transform": {}}, position=Position(x=1, y=2)) for key in "ab")
+    stored = await store.add(row(ada, definition=Definition(graph=Graph(nodes=nodes))))
+    await store.move(stored.id, home(ada), {"a": Position(x=7, y=8)}, ada.user.id)  # between reading and saving
+    renamed = Definition(graph=Graph(nodes=tuple(GraphNode(key=key, config={"transform": {}}) for key in "cde")))
+    patch = {"a": None, "c": "a", "b": None, "d": "b", "e": "gone"}
+    saved = await store.save(row(ada, id=stored.id, definition=renamed, layout=patch), 1)
+    assert layout_of(saved.definition.graph) == {"c": Position(x=7, y=8), "d": Position(x=1, y=2)}
 
 
 async def test_what_was_hashed_is_what_is_stored(store: PostgresWorkflows, ada: Principal, database: Database) -> None:
@@ -261,16 +308,18 @@ async def test_pages_follow_each_other_in_every_order_and_both_directions(
         for is_descending in (False, True):
             order, found, after = WorkflowOrder(field, is_descending), list[str](), None
             while True:
-                page = await store.page(home(ada), EVERYTHING, order, PageRequest(2, after=after))
+                page = await sole(store.page_by_workspace([home(ada)], EVERYTHING, order, PageRequest(2, after=after)))
                 found += [workflow.slug for workflow in page.items]
                 if not page.has_next:
                     break
                 after = page.cursors[-1]
             assert found == (slugs[::-1] if is_descending else slugs)
-    last = await store.page(home(ada), EVERYTHING, WorkflowOrder(), PageRequest(2, is_backward=True))
+    last = await sole(
+        store.page_by_workspace([home(ada)], EVERYTHING, WorkflowOrder(), PageRequest(2, is_backward=True))
+    )
     assert ([one.slug for one in last.items], last.has_previous) == (["s2", "s4"], True)
     with pytest.raises(CursorInvalid):
-        await store.page(home(ada), EVERYTHING, WorkflowOrder(), PageRequest(2, after="nonsense"))
+        await sole(store.page_by_workspace([home(ada)], EVERYTHING, WorkflowOrder(), PageRequest(2, after="nonsense")))
 
 
 async def test_filters_choose(store: PostgresWorkflows, ada: Principal, database: Database) -> None:
@@ -289,9 +338,9 @@ async def test_filters_choose(store: PostgresWorkflows, ada: Principal, database
     }
     for chosen, slugs in cases.items():
         order = WorkflowOrder(WorkflowOrderField.CREATED_AT)
-        page = await store.page(home(ada), chosen, order, PageRequest(10))
+        page = await sole(store.page_by_workspace([home(ada)], chosen, order, PageRequest(10)))
         assert sorted(workflow.slug for workflow in page.items) == slugs
-        assert await store.count(home(ada), chosen) == len(slugs)
+        assert await sole(store.count_by_workspace([home(ada)], chosen)) == len(slugs)
 
 
 async def test_a_definition_that_does_not_exist_is_not_found(store: PostgresWorkflows) -> None:

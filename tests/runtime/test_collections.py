@@ -24,6 +24,7 @@ from domain.ids import CollectionId
 from domain.ports.paging import PageRequest
 from runtime.collections import CollectionDraft, EmbedderChoice
 from tests.support.collections import Library, open_library
+from tests.support.listed import sole
 from tests.support.local_embedder import DIMENSION
 from tests.support.openai_endpoint import openai_endpoint, refusal
 
@@ -57,7 +58,7 @@ async def test_a_collection_has_the_length_of_its_models_vectors(library: Librar
     assert await service(library).find(library.owner, made.id) == made
     assert await service(library).find_by_name(library.owner, made.workspace_id, "library") == made
     assert await service(library).names(made.workspace_id) == {"library"}
-    page = await service(library).page(library.owner, made.workspace_id, PageRequest(10))
+    page = await sole(service(library).page_by_workspace([made.workspace_id], PageRequest(10)))
     assert page.items == [made]
 
 
@@ -71,12 +72,12 @@ async def test_what_is_not_acceptable_is_told_with_its_path_and_nothing_is_made(
             ["input", "chunking", "overlapChars"],
         ),
         (CollectionDraft("a", EmbedderChoice("gone")), ["input", "embedder", "connection"]),
-        (CollectionDraft("a", EmbedderChoice(None, "other")), None),
+        (CollectionDraft("a", EmbedderChoice(None, "other")), ["input", "embedder", "model"]),
     ]
     for draft, path in drafts:
         fault = await fault_of(create(library.owner, None, draft))
         assert (type(fault), fault.path) == (InvalidInput, path)
-    assert await service(library).count(library.owner, next(iter(library.owner.roles))) == 0
+    assert await sole(service(library).count_by_workspace([next(iter(library.owner.roles))])) == 0
 
 
 async def test_a_name_is_taken_once(library: Library) -> None:
@@ -162,14 +163,14 @@ async def test_each_way_an_endpoint_fails_has_one_outcome_and_makes_nothing(data
     async with openai_endpoint() as endpoint, open_library(database_url, data_dir, endpoint.allowed) as library:
         choice = await library.connect(endpoint.base_url)
         endpoint.script(refusal(429, "later", {"Retry-After": "60"}))
-        limited = await fault_of(library.make(embedder=choice))
+        limited = await fault_of(library.make(embedder=await library.connect(endpoint.base_url, "busy")))
         assert (type(limited), "later" in limited.message) == (RateLimited, True)
         endpoint.script(refusal(503, "down"))
         assert type(await fault_of(library.make(embedder=choice))) is UpstreamFailed
         endpoint.script(refusal(401, "who are you"))
         refused = await fault_of(library.make(embedder=choice))
         assert (type(refused), "who are you" in refused.message) == (InvalidInput, True)
-        assert await service(library).count(library.owner, next(iter(library.owner.roles))) == 0
+        assert await sole(service(library).count_by_workspace([next(iter(library.owner.roles))])) == 0
         made = await library.make(embedder=choice)
         assert (made.dimension, made.embedder.model) == (8, "embedding-1")
     # Nobody listens there any more.

@@ -13,10 +13,13 @@ from domain.ids import ConnectionId
 from persistence.connections import PostgresConnections
 from persistence.external_tables import PostgresExternalTables
 from runtime.clients.http import open_http
+from runtime.clients.limited import LimitedHttp, LimitedTables
 from runtime.clients.outbound import OutboundGuard
 from runtime.connection_tests import ConnectionTester
 from runtime.connections import ConnectionDraft, ConnectionService
 from tests.support.identity import make_principal, vault
+from tests.support.limits import limits_of
+from tests.support.listed import sole
 from tests.support.tcp_to_socket import tcp_to_socket
 
 if TYPE_CHECKING:
@@ -66,9 +69,10 @@ async def desk(database: Database) -> AsyncGenerator[Desk]:
     pair = f"127.0.0.1:{runner.addresses[0][1]}"
     async with tcp_to_socket(database.url) as port:
         guard = OutboundGuard([pair, f"127.0.0.1:{port}"])
-        async with open_http(guard, connect_timeout_s=5) as http:
+        async with open_http(guard, connect_timeout_s=5) as bare, limits_of(database) as limits:
             service = ConnectionService(PostgresConnections(database), vault(), guard.check_url)
-            tester = ConnectionTester(service, http, PostgresExternalTables(guard.addresses, database))
+            tables = LimitedTables(PostgresExternalTables(guard.addresses, database), limits)
+            tester = ConnectionTester(service, LimitedHttp(bare, limits), tables)
             made = Desk(database, tester, service, port)
             made.url = f"http://{pair}"
             yield made
@@ -120,7 +124,7 @@ async def test_a_database_where_nodes_may_not_go_is_not_stored(desk: Desk, ada: 
     with pytest.raises(InvalidInput) as caught:
         await desk.test(ada, PostgresSettings(host, 5432, "x"))
     assert caught.value.path == ["input", "settings", "postgres", "host"]
-    assert await desk.service.count(ada, next(iter(ada.roles))) == 0
+    assert await sole(desk.service.count_by_workspace([next(iter(ada.roles))])) == 0
 
 
 @pytest.mark.parametrize(

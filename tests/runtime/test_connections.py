@@ -21,10 +21,12 @@ from domain.identity import Principal, Role
 from domain.ids import ConnectionId, WorkspaceId
 from domain.ports.outbound import Credential
 from domain.ports.paging import PageRequest
+from domain.rate_limits import Caps
 from persistence.connections import PostgresConnections
 from runtime.clients.outbound import OutboundGuard, origin_of, parse_url
 from runtime.connections import ConnectionDraft, ConnectionService
 from tests.support.identity import dump_of, make_principal, vault
+from tests.support.listed import sole
 
 if TYPE_CHECKING:
     from persistence.database import Database
@@ -98,7 +100,7 @@ async def test_a_model_connection_comes_back_for_nodes_with_its_key_and_for_peop
     assert await service.find(ada, connection.id) == connection
     assert await service.find_by_name(ada, home(ada), "local") == connection
     assert await service.chat_settings(home(ada), "local") == ChatSettings(
-        "https://models.example.com/v1", CANARY, "qwen-plus", max_concurrent=8, requests_per_minute=60
+        "https://models.example.com/v1", CANARY, "qwen-plus", Caps(connection.id, "local", 8, 60)
     )
     dump = await dump_of(database)
     assert "models.example.com" in dump
@@ -130,8 +132,8 @@ async def test_a_model_without_a_key_is_a_connection_too(service: ConnectionServ
 async def test_each_scheme_gives_nodes_what_they_send(
     service: ConnectionService, ada: Principal, draft: ConnectionDraft, expected: Credential
 ) -> None:
-    await service.create(ada, None, draft)
-    assert await service.credential(home(ada), "api") == expected
+    connection = await service.create(ada, None, draft)
+    assert await service.credential(home(ada), "api") == replace(expected, caps=Caps(connection.id, "api"))
 
 
 async def test_a_node_that_names_none_gets_the_servers_model(
@@ -176,7 +178,7 @@ async def test_an_address_that_nodes_may_not_reach_is_refused_and_nothing_is_sto
     with pytest.raises(InvalidInput) as caught:
         await service.create(ada, None, ConnectionDraft("api", both, CANARY))
     assert caught.value.path == ["input", "settings", "httpAuth", "allowedOrigins", "1"]
-    assert await service.count(ada, home(ada)) == 0
+    assert await sole(service.count_by_workspace([home(ada)])) == 0
 
 
 async def test_an_address_that_does_not_answer_at_the_moment_is_stored(
@@ -202,7 +204,7 @@ async def test_the_real_guard_refuses_private_networks(database: Database, ada: 
     service = ConnectionService(PostgresConnections(database), vault(), OutboundGuard(resolve=loopback).check_url)
     with pytest.raises(InvalidInput):
         await service.create(ada, None, replace(CHAT, settings=OpenaiCompatibleSettings(url)))
-    assert await service.count(ada, home(ada)) == 0
+    assert await sole(service.count_by_workspace([home(ada)])) == 0
 
 
 async def test_an_address_that_the_operator_allows_is_stored(database: Database, ada: Principal) -> None:
@@ -233,8 +235,6 @@ async def test_connections_of_others_do_not_exist(service: ConnectionService, ad
     for workspace in (home(ada), WorkspaceId(uuid4())):
         for asked in (
             service.create(eve, workspace, replace(CHAT, name="other")),
-            service.page(eve, workspace, PageRequest(10)),
-            service.count(eve, workspace),
             service.find_by_name(eve, workspace, "local"),
         ):
             with pytest.raises(NotFound):
@@ -266,10 +266,10 @@ async def test_a_name_is_taken_once_in_a_workspace(service: ConnectionService, a
 async def test_connections_are_listed_by_name(service: ConnectionService, ada: Principal) -> None:
     for name in ("b", "a", "c"):
         await service.create(ada, None, replace(CHAT, name=name))
-    page = await service.page(ada, home(ada), PageRequest(2))
+    page = await sole(service.page_by_workspace([home(ada)], PageRequest(2)))
     assert [connection.name for connection in page.items] == ["a", "b"]
     assert page.has_next
-    assert await service.count(ada, home(ada)) == 3
+    assert await sole(service.count_by_workspace([home(ada)])) == 3
 
 
 async def test_a_deleted_connection_is_gone(service: ConnectionService, ada: Principal) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from domain.events import NodeOutputDelta
     from domain.kinds import NodeContext
-    from runtime.execute import ExecutableNode
+    from runtime.execute import ExecutableNode, Outcome
     from tests.support.kinds import Step
 
 WORKSPACE = WorkspaceId(uuid7())
@@ -58,12 +58,12 @@ async def executed(
     *,
     time_left_s: float | None = None,
     services: NoServices | None = None,
-) -> Succeeded | Failed:
+) -> Outcome:
     attempt = NodeAttempt(services or NoServices(), WORKSPACE, "run/a/-", None)
     return await execute_node(one, scope or {"input": None, "nodes": {}}, attempt, time_left_s)
 
 
-def fault_of(outcome: Succeeded | Failed) -> tuple[str, str, bool]:
+def fault_of(outcome: Outcome) -> tuple[str, str, bool]:
     assert isinstance(outcome, Failed)
     return outcome.fault.code, outcome.fault.message, outcome.fault.is_retryable
 
@@ -112,8 +112,9 @@ async def test_an_output_that_cannot_be_stored_is_the_nodes_failure(output: obje
 
 
 async def test_an_input_that_cannot_be_stored_is_the_nodes_failure() -> None:
-    code, _, _ = fault_of(await executed(node(value="{{ input }}"), {"input": {"x": "a\0"}}))
-    assert code == "INVALID_OUTPUT"
+    code, message, _ = fault_of(await executed(node(value="{{ input }}"), {"input": {"x": "a\0"}}))
+    assert message == "input.value.x contains the character U+0000, which cannot be stored."
+    assert code == "INVALID_INPUT"
 
 
 async def test_the_text_of_a_failure_can_be_stored_whatever_the_kind_wrote() -> None:
@@ -195,13 +196,38 @@ def test_an_attempt_ends_at_start_to_close() -> None:
     timed(forever, {"startToCloseMs": 2_500}, 2.5, "The attempt took longer than 2.5 s.")
 
 
+def test_a_time_of_less_than_a_second_is_told_in_milliseconds() -> None:
+    timed(forever, {"startToCloseMs": 250}, 0.25, "The attempt took longer than 250 ms.")
+    timed(forever, {"idleMs": 40}, 0.04, "Nothing moved for 40 ms.")
+
+
+@pytest.mark.parametrize(("timeouts", "text"), [({"startToCloseMs": 1}, "1 ms"), ({}, "300 s")])
+def test_a_database_that_hangs_while_secrets_are_read_ends_in_a_timeout(timeouts: dict[str, int], text: str) -> None:
+    class Hanging(NoServices):
+        async def secrets(self, workspace_id: WorkspaceId, names: frozenset[str]) -> Mapping[str, str]:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async def work() -> None:
+        outcome = await executed(node(value="{{ secrets.KEY }}", timeouts=timeouts), services=Hanging())
+        assert fault_of(outcome) == ("TIMED_OUT", f"The attempt took longer than {text}.", True)
+
+    run_virtually(work())
+
+
 def test_an_attempt_ends_when_the_time_of_all_attempts_is_over() -> None:
     message = "The attempt took longer than 1.5 s."
     timed(forever, {"startToCloseMs": 2_500, "scheduleToCloseMs": 9_000}, 1.5, message, time_left_s=1.5)
 
 
 def test_an_attempt_without_time_left_fails_at_once() -> None:
-    timed(forever, {"scheduleToCloseMs": 9_000}, 0, "The attempt took longer than 0 s.", time_left_s=0.0)
+    timed(
+        forever,
+        {"scheduleToCloseMs": 9_000},
+        0,
+        "The time of all attempts was over before this one began.",
+        time_left_s=0.0,
+    )
 
 
 def test_an_attempt_in_which_nothing_moves_ends_at_the_idle_timeout() -> None:

@@ -22,6 +22,7 @@ from runtime.local import EngineLimits
 from runtime.nodes.transform import KIND as TRANSFORM
 from tests.support.engines import names, world
 from tests.support.kinds import graph, retry, script
+from tests.support.listed import one_node_run
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -244,7 +245,7 @@ async def test_a_backoff_goes_on_with_what_is_left_of_it(database: Database) -> 
         retrying = (await logged(lost, run_id, NodeRetrying)).event
     async with world(database, script(a=fail), limits=FAST, like=lost) as heir:
         await logged(heir, run_id, RunRecovered)
-        timer = heir.engine._runs[run_id]._timers._handles[0]
+        timer = heir.engine._runs[run_id].timers._handles[0]
         left_s = timer.when() - asyncio.get_running_loop().time()
         assert isinstance(retrying, NodeRetrying)
         assert left_s == pytest.approx((retrying.next_attempt_at - datetime.now(UTC)).total_seconds(), abs=1)
@@ -293,7 +294,7 @@ async def test_a_run_that_loses_every_process_without_getting_further_crashes(da
         assert isinstance(crashed, RunCrashed)
         assert "3 times" in crashed.failure.message
         assert gate.count == 3
-        node = await heir.reader.find_node_run(run_id, "b", None)
+        node = await one_node_run(heir.reader, run_id, "b", None)
         assert node is not None
         assert (node.status, node.attempts) == (NodeRunStatus.CANCELED, 3)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from domain.errors import DatabaseUnavailable
 from domain.events import RunFailed
 from domain.kinds import NodeContext, Result
 from domain.run import RunStatus
+from runtime import run_works
 from runtime.local import EngineLimits
 from tests.runtime.test_local import FAST, Gate, begun, check_exact
 from tests.support.engines import names, only, world
@@ -43,6 +45,61 @@ async def test_a_pure_node_that_breaks_the_bookkeeping_fails_its_run(
         assert only(log, RunFailed).failure.code == "INTERNAL_ERROR"
         assert [entry["event"] for entry in logs] == ["run.fault"]
         await until(lambda: w.engine.run_count == 0)
+
+
+async def test_what_goes_wrong_before_an_attempt_begins_fails_the_run(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overflow(_state: object, _slot: int) -> None:
+        raise OverflowError
+
+    monkeypatch.setattr(run_works, "deadline", overflow)
+    async with world(database, script(), limits=FAST) as w:
+        with capture_logs() as logs:
+            run_id = await begun(w, graph("a"))
+            async with asyncio.timeout(10):
+                log = await w.ended(run_id)
+        assert only(log, RunFailed).failure.code == "INTERNAL_ERROR"
+        assert [entry["event"] for entry in logs] == ["run.fault"]
+
+
+@pytest.mark.parametrize("is_pure", [True, False])
+@pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+async def test_a_kind_that_would_end_the_process_ends_its_own_attempt_only(
+    database: Database, raised: type[BaseException], *, is_pure: bool
+) -> None:
+    async def leave(_: NodeContext) -> Result:
+        raise raised
+
+    async with world(database, replace(script(b=leave), is_pure=is_pure), limits=FAST) as w:
+        with capture_logs():
+            for _ in range(2):
+                run_id = await begun(w, graph("a b", "a>b"))
+                async with asyncio.timeout(10):
+                    log = await w.ended(run_id)
+                assert only(log, RunFailed).failure.code == "INTERNAL_ERROR"
+
+
+async def test_a_node_that_ignores_its_cancellation_does_not_hold_the_engine_back(database: Database) -> None:
+    reached, freed = asyncio.Event(), asyncio.Event()
+
+    async def stay(_: NodeContext) -> None:
+        reached.set()
+        while not freed.is_set():
+            with suppress(asyncio.CancelledError):
+                await freed.wait()
+
+    with capture_logs() as logs:
+        async with asyncio.timeout(10):
+            async with world(database, script(a=stay), limits=replace(FAST, cancel_grace_s=0.05)) as w:
+                run_id = await begun(w, graph("a"))
+                await reached.wait()
+            assert w.engine.run_count == 0
+    assert "node.ignores_cancellation" in [entry["event"] for entry in logs]
+    freed.set()
+    await w.entered(expires_in_s=3_600)
+    async with world(database, script(), limits=FAST, like=w) as other, asyncio.timeout(20):
+        check_exact(await other.ended(run_id), nodes=1)
 
 
 async def test_an_orphan_that_somebody_locks_when_it_is_looked_for_is_taken_up_later(

@@ -15,19 +15,23 @@ from structlog.testing import capture_logs
 
 from domain.data_rows import check_write
 from domain.data_tables import WriteMode
-from domain.errors import DatabaseUnavailable, NodeFault
+from domain.errors import Conflict, DatabaseUnavailable, NodeFault
 from domain.events import (
     SETTLING,
     TERMINAL,
+    NodeEventBase,
+    NodeExpanded,
     NodeFailed,
     NodeRetrying,
     NodeSkipped,
     NodeStarted,
     NodeSucceeded,
+    RunPaused,
     RunRecovered,
 )
 from domain.kinds import NodeContext, NodeKind, Result
 from tests.runtime.test_row_writes import rows, tables
+from tests.support.items import each
 from tests.support.kinds import graph, retry, script
 from tests.support.waiting import until
 
@@ -42,6 +46,8 @@ if TYPE_CHECKING:
     from tests.support.engines import World
 
 Answer = TypeVar("Answer")
+Place = tuple[str, int | None]
+"""A node, or one of its items."""
 
 SEEDS = [int(seed) for seed in os.environ.get("ANABRANCH_TEST_SEEDS", "2 3").split()]
 RUNS = 60
@@ -69,6 +75,8 @@ def random_graph(dice: random.Random) -> Definition:
             node["retry"] = retry(dice.randint(2, 4), dice.choice([1, 1, 20]))
         if dice.random() < 0.3:
             node["onError"] = {"mode": "CONTINUE", "defaultOutput": 0}
+        if dice.random() < 0.3:
+            node |= random_list(dice)
         sources = dice.sample(range(number), min(number, dice.choice([0, 1, 1, 1, 2, 3])))
         if len(sources) > 1 and dice.random() < 0.3:
             node["join"] = "ANY"
@@ -81,6 +89,12 @@ def random_graph(dice: random.Random) -> Definition:
     if dice.random() < 0.15:
         settings["timeoutMs"] = dice.choice([100, 300, 1_000])
     return graph(nodes, *edges, **settings)
+
+
+def random_list(dice: random.Random) -> dict[str, Any]:
+    """Return a `forEach`: of a list that is short, empty, long, or none."""
+    items = dice.choice(["range(5)", "range(2)", "[]", "range(40)", "input"])
+    return each(items, dice.choice([1, 2, 8, 100]), dice.choice(["FAIL", "NULL", "DROP"]))
 
 
 class Steps:
@@ -139,16 +153,23 @@ def check_legal(log: Sequence[LoggedEvent]) -> None:
     told = [f"{entry.seq} {entry.event}" for entry in log]
     assert [entry.seq for entry in log] == list(range(1, len(log) + 1)), told
     assert [isinstance(entry.event, TERMINAL) for entry in log] == [False] * (len(log) - 1) + [True], told
-    running: dict[str, int] = {}
-    started: Counter[str] = Counter()
-    settled: set[str] = set()
+    running: dict[Place, int] = {}
+    started: Counter[Place] = Counter()
+    settled: set[Place] = set()
+    lists: set[str] = set()
     for event in (entry.event for entry in log):
         if isinstance(event, RunRecovered):
-            running.clear()
-        key = getattr(event, "node_key", None)
-        if key is None:
+            running = {
+                place: execution for place, execution in running.items() if place[1] is None and place[0] in lists
+            }
+        if not isinstance(event, NodeEventBase):
             continue
+        key = event.node_key, event.item_index
         assert key not in settled, told
+        assert (event.node_key, None) not in settled, told
+        assert event.item_index is None or event.node_key in lists, told
+        if isinstance(event, NodeExpanded):
+            lists.add(event.node_key)
         if isinstance(event, NodeStarted):
             started[key] += 1
             assert key not in running, told
@@ -161,6 +182,8 @@ def check_legal(log: Sequence[LoggedEvent]) -> None:
             running.pop(key, None)
         if isinstance(event, SETTLING):
             settled.add(key)
+            still_at_work = [place for place in running if place[0] == event.node_key]
+            assert event.item_index is not None or not still_at_work, told
     assert not running, told
 
 
@@ -198,6 +221,33 @@ async def cancel_some(w: World, dice: random.Random, ids: Sequence[RunId]) -> No
                 await w.cancel(run_id)
             except DatabaseUnavailable:
                 continue
+
+
+async def pause_some(w: World, dice: random.Random, ids: Sequence[RunId]) -> None:
+    """Pause some runs wherever they are, and let them go on after a while."""
+    paused: list[RunId] = []
+    for run_id in ids:
+        if dice.random() < 0.3:
+            await asyncio.sleep(dice.random() * 0.02)
+            if await is_taken(partial(w.pause, run_id)):
+                paused.append(run_id)
+    await asyncio.sleep(dice.random() * 0.3)
+    for run_id in paused:
+        await is_taken(partial(w.resume, run_id))
+
+
+async def is_taken(ask: Callable[[], Awaitable[None]]) -> bool:
+    """Ask until it is known whether it was taken: a conflict may be of our own doing, whose answer was lost."""
+    is_lost = False
+    while True:
+        try:
+            await ask()
+        except DatabaseUnavailable:
+            is_lost = True
+        except Conflict:
+            return is_lost
+        else:
+            return True
 
 
 async def patiently(ask: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -256,8 +306,10 @@ async def test_runs_of_random_graphs_end_with_a_legal_log_while_connections_brea
             breaking = asyncio.create_task(break_connections(database, dice))
             begun = await asyncio.gather(*(begin(w, dice, place) for place in places))
             ids = [run_id for run_id in begun if run_id is not None]
+            pausing = asyncio.create_task(pause_some(other, dice, ids))
             await cancel_some(w, dice, ids)
             await trouble(w, dice)
+            await pausing
             await ended(w, ids)
             breaking.cancel()
             await asyncio.gather(breaking, return_exceptions=True)
@@ -266,13 +318,14 @@ async def test_runs_of_random_graphs_end_with_a_legal_log_while_connections_brea
             written = await patiently(partial(rows, database, table))
     for log in whole:
         check_legal(log)
+    assert any(isinstance(logged.event, RunPaused) for log in whole for logged in log)
     assert written == await succeeded_writes(database)
     errors = [entry["event"] for entry in logs if entry["log_level"] == "error"]
     assert set(errors) <= {"engine.lease_lost", "node.fault"}, errors
 
 
 async def succeeded_writes(database: Database) -> int:
-    """Return how many nodes ended with rows."""
+    """Return how many nodes and items ended with rows."""
     statement = "SELECT count(*) FROM node_runs WHERE status = 'SUCCEEDED' AND output::text LIKE '{\"rowCount\"%'"
     async with database.direct() as connection:
         return await connection.fetchval(statement)

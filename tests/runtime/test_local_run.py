@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from domain.errors import NodeFault
 from domain.events import (
     NodeFailed,
@@ -19,6 +21,7 @@ from domain.kinds import Result
 from domain.run import NodeRunStatus, Usage
 from tests.support.engines import named, names, only, world
 from tests.support.kinds import failing, forever, graph, retry, script
+from tests.support.listed import one_node_run
 
 if TYPE_CHECKING:
     from domain.kinds import NodeContext
@@ -40,9 +43,20 @@ async def groups_of(w: World, definition: Definition) -> list[list[str]]:
         groups.append([named(event) for event in group.events])
         w.progress.stored(group, base)
 
-    w.log._on_stored = stored
+    w.log._on_stored = (stored,)
     await w.run(definition)
     return groups
+
+
+async def test_what_is_logged_while_a_node_works_names_the_run_and_the_node(database: Database) -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def log(_: NodeContext) -> None:
+        seen.append(structlog.contextvars.get_contextvars())
+
+    async with world(database, script(a=log, b=log)) as w:
+        run_id = (await w.run(graph("a b")))[0].run_id
+    assert [(one["run"], one["node"]) for one in seen] == [(str(run_id), "a"), (str(run_id), "b")]
 
 
 # ── order ──
@@ -148,7 +162,7 @@ async def test_a_condition_that_is_false_leaves_the_node_and_what_needs_it_out(d
         events = await w.run(made)
         assert Counter(names(events))["NodeSkipped b"] == Counter(names(events))["NodeSkipped c"] == 1
         assert await output_of(w, events[0].run_id) == b'{"d":null}'
-        node = await w.reader.find_node_run(events[0].run_id, "b", None)  # pyright: ignore[reportArgumentType]
+        node = await one_node_run(w.reader, events[0].run_id, "b", None)  # pyright: ignore[reportArgumentType]
         assert node is not None
         assert (node.status, node.attempts, node.started_at) == (NodeRunStatus.SKIPPED, 0, None)
 
@@ -239,7 +253,7 @@ async def test_an_attempt_in_which_nothing_moves_is_ended(database: Database) ->
 
     async with world(database, script(a=moving)) as w:
         events = await w.run(graph({"a": {"retry": retry(1), "timeouts": {"idleMs": 40}}}))
-        assert only(events, NodeFailed).failure.message == "Nothing moved for 0.04 s."
+        assert only(events, NodeFailed).failure.message == "Nothing moved for 40 ms."
 
 
 async def test_a_run_that_takes_too_long_stops_its_nodes_and_fails(database: Database) -> None:
@@ -253,7 +267,7 @@ async def test_a_failure_takes_the_path_that_its_node_chose(database: Database) 
     fault = NodeFault("NO", "because")
     nodes: dict[str, dict[str, Any]] = {
         "a": {"step": "a", "onError": {"mode": "BRANCH"}},
-        "told": {"value": "{{ error.code }}: {{ error.message }} ({{ error.attempt }})"},
+        "told": {"value": "{{ error.code }}: {{ error.message }} ({{ error.attempt }}, {{ error.itemIndex is none }})"},
         "not": {},
         "b": {"step": "a", "onError": {"mode": "CONTINUE", "defaultOutput": {"x": 1.0}}},
         "goes": {"value": "{{ nodes.b.output.x }}"},
@@ -261,7 +275,7 @@ async def test_a_failure_takes_the_path_that_its_node_chose(database: Database) 
     async with world(database, script(a=failing(9, fault))) as w:
         events = await w.run(graph(nodes, "a.error>told", "a>not", "b>goes"))
         assert isinstance(events[-1].event, RunSucceeded)
-        assert await output_of(w, events[0].run_id) == b'{"told":"NO: because (1)","goes":1.0}'
+        assert await output_of(w, events[0].run_id) == b'{"told":"NO: because (1, true)","goes":1.0}'
         assert "NodeSkipped not" in names(events)
 
 
@@ -350,7 +364,7 @@ async def test_a_default_output_and_a_failures_text_are_what_later_nodes_see(dat
 
 async def test_a_run_whose_event_the_database_refuses_fails_alone(database: Database) -> None:
     async def overflow(_: NodeContext) -> Result:
-        return Result("fine", usage=Usage(2**31, 0, 2**31))  # more than node_runs holds
+        return Result("fine", usage=Usage(2**63, 0, 2**63))  # more than any column holds
 
     async with world(database, script(a=overflow)) as w:
         bad, good = await asyncio.gather(w.run(graph("a b", "a>b")), w.run(graph("b")))

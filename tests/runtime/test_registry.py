@@ -1,17 +1,18 @@
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from domain.configs import compile_config, config_schema, output_schema
 from domain.errors import SetupFault
-from domain.kinds import Config, NodeKind
-from runtime import registry
+from domain.kind_faults import clash_of, faults_of
 from runtime.nodes import transform
-from runtime.registry import BUILT_IN, Registry, load_registry
+from runtime.registry import BUILT_IN, Registry
+
+if TYPE_CHECKING:
+    from domain.kinds import NodeKind
 
 TESTS = Path(__file__).parent
 EXAMPLES: dict[str, Any] = {
@@ -38,6 +39,15 @@ EXAMPLES: dict[str, Any] = {
         "returning": ["id"],
     },
     "TRANSFORM": {"fields": [{"name": "a", "value": {"b": 1}}]},
+    "WAIT": {"until": "2026-12-24T18:00:00Z"},
+    "APPROVAL": {
+        "title": "Well?",
+        "form": {"type": "object"},
+        "actions": ["yes", "no"],
+        "assignees": ["a@example.com"],
+    },
+    "SUBWORKFLOW": {"workflow": "child", "version": {"track": "DRAFT"}, "subInput": {"a": [1]}},
+    "BRANCH": {"cases": [{"name": "a", "when": "true"}]},
 }
 
 
@@ -57,6 +67,10 @@ class TestEveryKind:
         assert all(code.description for code in kind.error_codes)
         assert len({code.code for code in kind.error_codes}) == len(kind.error_codes) <= 50
 
+    def test_is_as_sound_as_a_plug_in_has_to_be(self, kind: NodeKind) -> None:
+        assert faults_of(kind) == []
+        assert clash_of(kind, [other for other in BUILT_IN if other is not kind]) is None
+
     def test_names_its_nested_models(self, kind: NodeKind) -> None:
         schema: Any = config_schema(kind)
         models = {name for name, described in schema.get("$defs", {}).items() if described.get("type") == "object"}
@@ -74,7 +88,7 @@ class TestEveryKind:
     def test_has_schemas_for_editors(self, kind: NodeKind) -> None:
         schema: Any = config_schema(kind)
         assert schema["type"] == "object"
-        assert "x-template" in str(schema)
+        assert "x-template" in str(schema) or "x-expression" in str(schema)
         output: Any = output_schema(kind)
         assert output["type"] == "object"
 
@@ -88,55 +102,28 @@ def test_kinds_are_found_by_both_names() -> None:
         "FAISS_UPSERT",
         "DB_WRITE",
         "TRANSFORM",
+        "BRANCH",
+        "WAIT",
+        "APPROVAL",
+        "SUBWORKFLOW",
     ]
     assert found.by_kind("TRANSFORM") is found.by_name("transform") is transform.KIND
     assert found.by_kind("transform") is None
     assert found.by_name("gone") is None
-    assert list(found.names) == ["llmCall", "httpRequest", "faissSearch", "faissUpsert", "dbWrite", "transform"]
+    assert list(found.names) == [
+        "llmCall",
+        "httpRequest",
+        "faissSearch",
+        "faissUpsert",
+        "dbWrite",
+        "transform",
+        "branch",
+        "wait",
+        "approval",
+        "subworkflow",
+    ]
 
 
 def test_two_kinds_with_one_name_are_refused() -> None:
     with pytest.raises(SetupFault, match="TRANSFORM"):
         Registry([transform.KIND, transform.KIND])
-
-
-class PluginConfig(Config):
-    """A plug-in's configuration."""
-
-
-async def _run(config: object, ctx: object) -> Any:
-    del config, ctx
-
-
-PLUGIN = NodeKind("PLUGIN", "plugin", "Plug-in", "Does nothing.", PluginConfig, None, _run)
-NO_KIND = "not a kind"
-
-
-@pytest.fixture
-def plugins(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
-    found: list[EntryPoint] = []
-
-    def entry_points(*, group: str) -> list[EntryPoint]:
-        assert group == "anabranch.node_kinds"
-        return found
-
-    monkeypatch.setattr(registry, "entry_points", entry_points)
-    return found
-
-
-def test_installed_plug_ins_bring_their_kinds(plugins: list[EntryPoint]) -> None:
-    plugins.append(EntryPoint("plugin", f"{__name__}:PLUGIN", "anabranch.node_kinds"))
-    assert load_registry().by_name("plugin") is PLUGIN
-
-
-@pytest.mark.parametrize("target", [f"{__name__}:NO_KIND", f"{__name__}:missing", "no_such_module:KIND"])
-def test_a_plug_in_that_cannot_be_loaded_is_told_in_one_sentence(plugins: list[EntryPoint], target: str) -> None:
-    plugins.append(EntryPoint("broken", target, "anabranch.node_kinds"))
-    with pytest.raises(SetupFault, match="broken"):
-        load_registry()
-
-
-def test_a_plug_in_cannot_take_the_place_of_a_built_in_kind(plugins: list[EntryPoint]) -> None:
-    plugins.append(EntryPoint("mine", "runtime.nodes.transform:KIND", "anabranch.node_kinds"))
-    with pytest.raises(SetupFault, match="TRANSFORM"):
-        load_registry()

@@ -20,6 +20,7 @@ from runtime.nodes.db_write import KIND as DB_WRITE
 from tests.support.data_tables import data_table, holding, write_row
 from tests.support.engines import NoServices, World, names, only, world
 from tests.support.kinds import forever, graph, script
+from tests.support.listed import sole
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def writing(key: str, *more: dict[str, Any], edges: tuple[str, ...] = (), value:
 
 
 async def rows(database: Database, table: DataTable) -> int:
-    return await PostgresDataTables(database).count_rows(table, None)
+    return await sole(PostgresDataTables(database).count_rows([table.id]))
 
 
 async def test_what_follows_sees_how_many_rows_were_really_written(database: Database) -> None:
@@ -230,7 +231,7 @@ async def test_a_kind_that_answers_a_cancellation_with_rows_has_one_end(database
         async with holding(database, table, {"key": "k"}):
             run_id = await w.queued(await w.add(graph({"persist": {}})))
             w.engine.look()
-            await until(lambda: any(run._works for run in w.engine._runs.values()))
+            await until(lambda: any(run._works._works for run in w.engine._runs.values()))
             await w.cancel(run_id)
             await until(lambda: bool(w.log._writing))
             await asyncio.sleep(0.1)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +23,19 @@ from domain.errors import (
 from domain.events import RunCancelRequested
 from domain.identity import Principal, Role, User
 from domain.ids import RunId, SessionId, UserId, WorkflowId, WorkspaceId
-from domain.ports.paging import PageRequest
+from domain.ports.paging import Page, PageRequest
 from domain.problems import Problem
 from domain.run import RunQuery, RunStatus
-from domain.workflow import Definition, Workflow
+from domain.workflow import Definition, Published, Workflow
 from runtime.local import EngineLimits
-from runtime.runs import RunService, cursor_of
+from runtime.runs import RunService, cursor_of, log_span
 from tests.support.engines import names, world
 from tests.support.kinds import graph, script
+from tests.support.listed import sole
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from domain.events import LoggedEvent
     from domain.ids import GraphId
     from domain.kinds import NodeContext
@@ -57,6 +61,15 @@ class Shelf:
         """Return a definition."""
         return await self._world.definition_of(graph_id)
 
+    async def definitions(self, graph_ids: Sequence[GraphId]) -> dict[GraphId, Definition]:
+        """Return definitions."""
+        return {graph_id: await self.definition(graph_id) for graph_id in graph_ids}
+
+    async def publish(self, workflow_id: WorkflowId, made: Definition) -> None:
+        """Make something else than the draft the third version."""
+        graph_id, _ = await self._world.add(made)
+        self._workflows[workflow_id] = replace(self._workflows[workflow_id], published=Published(3, graph_id))
+
     async def add(self, made: Definition, *problems: Problem, schema: Any = None) -> WorkflowId:
         """Add a workflow."""
         made = made.model_copy(update={"input_schema": schema})
@@ -65,6 +78,13 @@ class Shelf:
             workflow_id, self._world.workspace_id, "w", "w", None, 1, graph_id, made, problems, NOW, NOW, None
         )
         return workflow_id
+
+    async def edit(self, workflow_id: WorkflowId, draft: Definition, *problems: Problem) -> None:
+        """Give a workflow another draft."""
+        graph_id, _ = await self._world.add(draft)
+        self._workflows[workflow_id] = replace(
+            self._workflows[workflow_id], graph_id=graph_id, definition=draft, problems=problems
+        )
 
 
 async def service(w: World) -> tuple[RunService, Shelf, Principal]:
@@ -95,6 +115,38 @@ async def forever(_: NodeContext) -> None:
 
 
 # ── starting ──
+
+
+async def test_the_published_version_is_run_unless_the_draft_is_asked_for(database: Database) -> None:
+    async with world(database, script()) as w:
+        runs, shelf, actor = await service(w)
+        workflow_id = await shelf.add(graph({"draft": {}}), schema={"required": ["draft"]})
+        assert (await runs.start(actor, workflow_id, {"draft": 1})).version is None
+        published = graph({"a": {}, "b": {}}).model_copy(update={"input_schema": {"required": ["published"]}})
+        await shelf.publish(workflow_id, published)
+        run = await runs.start(actor, workflow_id, {"published": 1})
+        assert (run.version, run.node_count) == (3, 2)
+        stored = await runs.get(actor, run.id)
+        assert (stored.version, stored.graph_id) == (3, run.graph_id)
+        assert len((await runs.definition(run.graph_id)).graph.nodes) == 2
+        draft = await runs.start(actor, workflow_id, {"draft": 1}, is_draft=True)
+        assert (draft.version, draft.node_count) == (None, 1)
+        assert (await runs.get(actor, draft.id)).version is None
+        for given, is_draft in (({"draft": 1}, False), ({"published": 1}, True)):
+            with pytest.raises(InvalidInput):
+                await runs.start(actor, workflow_id, given, is_draft=is_draft)
+        assert await runs.count(actor, None, RunQuery()) == 3
+
+
+async def test_a_draft_with_errors_keeps_nobody_from_running_what_is_published(database: Database) -> None:
+    async with world(database, script()) as w:
+        runs, shelf, actor = await service(w)
+        workflow_id = await shelf.add(graph({"a": {}}), Problem("UNKNOWN_SECRET", "There is no secret."))
+        await shelf.publish(workflow_id, graph({"a": {}}))
+        assert (await runs.start(actor, workflow_id, {})).version == 3
+        with pytest.raises(GraphHasProblems):
+            await runs.start(actor, workflow_id, {}, is_draft=True)
+        assert await runs.count(actor, None, RunQuery()) == 1
 
 
 @pytest.mark.parametrize("room", [0, 10])
@@ -196,6 +248,19 @@ async def test_a_run_is_cancelled_once_by_whoever_may(database: Database) -> Non
             await runs.cancel(actor, run.id, None)
 
 
+async def test_whoever_cancels_is_shown_it_and_is_not_kept_waiting_for_a_process_that_does_nothing(
+    database: Database,
+) -> None:
+    async with world(database, script(a=forever)) as w:
+        runs, shelf, actor = await service(w)
+        workflow_id = await shelf.add(graph("a"))
+        obeyed, frozen = [(await runs.start(actor, workflow_id, None)).id for _ in range(2)]
+        assert (await runs.cancel(actor, obeyed, None)).status in {RunStatus.CANCELING, RunStatus.CANCELED}
+        w.crash()
+        async with asyncio.timeout(20):
+            assert not (await runs.cancel(actor, frozen, None)).status.is_finished
+
+
 # ── reading ──
 
 
@@ -219,12 +284,16 @@ async def test_a_cursor_resumes_behind_what_was_seen_and_the_end_is_told_at_once
             await followed(runs, stranger, run_id)
 
         run = await runs.get(actor, run_id)
-        page = await runs.page_events(run, PageRequest(2, after=cursor_of(run_id, 2)))
+
+        async def page_of(request: PageRequest) -> Page[LoggedEvent]:
+            return await sole(runs.page_events([log_span(run, request)], request))
+
+        page = await page_of(PageRequest(2, after=cursor_of(run_id, 2)))
         assert ([event.seq for event in page.items], page.has_next, page.has_previous) == ([3, 4], True, True)
-        page = await runs.page_events(run, PageRequest(2, before=cursor_of(run_id, 4), is_backward=True))
+        page = await page_of(PageRequest(2, before=cursor_of(run_id, 4), is_backward=True))
         assert [event.seq for event in page.items] == [2, 3]
         with pytest.raises(CursorInvalid):
-            await runs.page_events(run, PageRequest(2, after=cursor_of(other_id, 1)))
+            await page_of(PageRequest(2, after=cursor_of(other_id, 1)))
 
 
 async def test_runs_are_shown_to_members_alone(database: Database) -> None:

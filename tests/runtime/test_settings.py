@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from domain.prices import ModelPrice
 from runtime.settings import Settings
 from tests.support.env_example import env_example, settings_of
 
@@ -78,5 +80,27 @@ def test_keys_and_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> No
 )
 def test_a_value_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     monkeypatch.setenv(f"ANABRANCH_{variable}", value)
+    with pytest.raises(ValidationError):
+        Settings()
+
+
+def test_prices_are_read_as_exact_numbers_of_one_currency(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANABRANCH_LLM__PRICES", '{"qwen-plus": {"input": "0.4", "output": 1.2}}')
+    price = Settings().llm.price_list.find("qwen-plus")
+    assert price == ModelPrice(Decimal("0.4"), Decimal("1.2"), "USD")
+    two = '{"a": {"input": 1, "output": 1, "currency": "CNY"}, "b": {"input": 1, "output": 1, "currency": "USD"}}'
+    for wrong in (two, '{"a": {"input": -1, "output": 1}}', '{"a": {"input": 1, "output": 1, "currency": "usd"}}'):
+        monkeypatch.setenv("ANABRANCH_LLM__PRICES", wrong)
+        with pytest.raises(ValidationError):
+            Settings()
+
+
+@pytest.mark.parametrize(
+    "given", ["flows.example.com", "https://flows.example.com/", "ftp://flows.example.com", "https://a b"]
+)
+def test_an_address_for_links_is_one_that_links_can_begin_with(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANABRANCH_PUBLIC_URL", "https://flows.example.com:8443")
+    assert Settings().address("http://127.0.0.1:8000") == "https://flows.example.com:8443"
+    monkeypatch.setenv("ANABRANCH_PUBLIC_URL", given)
     with pytest.raises(ValidationError):
         Settings()

@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
+from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
 from domain.events import TERMINAL, Event, LoggedEvent
-from domain.ids import ExecutorId, GraphId, RunId, WorkflowId, WorkspaceId
+from domain.ids import ExecutorId, GraphId, RunId, UserId, WorkflowId, WorkspaceId
 from domain.json_codec import encode
-from domain.ports.runs import NewRun
-from domain.run import TriggerKind
+from domain.ports.new_runs import NewRun
+from domain.run import RunStatus, TriggerKind
+from persistence.reruns import PostgresReruns
 from persistence.run_log import PostgresRunLog
 from persistence.run_queue import PostgresRunQueue
 from persistence.runs import PostgresRuns
+from persistence.steering import PostgresSteering
+from persistence.workflows import PostgresWorkflows
 from runtime.local import EngineLimits, LocalEngine
 from runtime.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
-    from uuid import UUID
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from domain.data_tables import DataTable
     from domain.json_value import Json
@@ -30,11 +33,15 @@ if TYPE_CHECKING:
     from domain.ports.data_tables import ExternalDatabase, ExternalTables
     from domain.ports.node_collections import NodeCollections
     from domain.ports.outbound import ChatModel, Credential, HttpClient
+    from domain.suspensions import SubRunCall
+    from domain.versions import VersionTrack
     from domain.workflow import Definition
     from persistence.database import Database
 
 
 Kind = TypeVar("Kind")
+BY: Final = UserId(UUID(int=7))
+"""Who pauses runs and lets them go on."""
 
 
 class Kinds:
@@ -81,6 +88,20 @@ class NoServices:
         """Not there."""
         raise NotImplementedError
 
+    async def sub_workflow(
+        self, workspace_id: WorkspaceId, slug: str, which: int | VersionTrack, given: Json
+    ) -> SubRunCall:
+        """Not there."""
+        raise NotImplementedError
+
+    def on_room(self, attempts: str, wake: Callable[[], bool]) -> bool:
+        """Know of nobody who waits."""
+        del attempts, wake
+        return False
+
+    def leave_queue(self, attempts: str) -> None:
+        """Know of nobody who waits."""
+
     async def secrets(self, workspace_id: WorkspaceId, names: frozenset[str]) -> Mapping[str, str]:
         """Not there."""
         raise NotImplementedError
@@ -94,8 +115,10 @@ class World:
         self.executor = ExecutorId(uuid7())
         self.queue = PostgresRunQueue(database)
         self.reader = PostgresRuns(database)
+        self.steering = PostgresSteering(database)
+        self.reruns = PostgresReruns(database, PostgresWorkflows(database))
         self.progress = Progress(self.reader)
-        self.log = PostgresRunLog(database, self.executor.hex, on_stored=self.progress.stored)
+        self.log = PostgresRunLog(database, self.executor.hex, on_stored=(self.progress.stored,))
         self.definitions: dict[GraphId, Definition] = {} if like is None else like.definitions
         self.workspace_id = WorkspaceId(uuid7()) if like is None else like.workspace_id
         self.writing: asyncio.Task[None] | None = None
@@ -159,6 +182,26 @@ class World:
         await self.queue.add(run)
         return run.id
 
+    async def crowd(self, place: tuple[GraphId, WorkflowId], count: int) -> None:
+        """Insert many runs that nobody has claimed, in two statements."""
+        graph_id, workflow_id = place
+        async with self.database.direct() as connection:
+            await connection.execute(
+                "INSERT INTO runs (id, workspace_id, workflow_id, graph_id, node_count, trigger, status, last_seq)"
+                " SELECT gen_random_uuid(), $1, $2, $3, 1, 'MANUAL', 'QUEUED', 1 FROM generate_series(1, $4::int)",
+                self.workspace_id,
+                workflow_id,
+                graph_id,
+                count,
+                timeout=60,
+            )
+            await connection.execute(
+                "INSERT INTO queued_runs (run_id, workspace_id, priority)"
+                " SELECT id, workspace_id, priority FROM runs WHERE workflow_id = $1",
+                workflow_id,
+                timeout=60,
+            )
+
     async def owned(self, place: tuple[GraphId, WorkflowId], given: Json = None) -> RunId:
         """Insert a run that this world's executor holds, with epoch 1; no engine runs it."""
         run = self.new_run(place, given)
@@ -185,6 +228,21 @@ class World:
         is_new = await self.queue.add_command(run_id, "cancel", "cancel", {"by": None, "reason": reason})
         self.engine.look()
         return is_new
+
+    async def pause(self, run_id: RunId) -> None:
+        """Let a run start nothing any more."""
+        await self.steering.pause(run_id, BY)
+        self.engine.look()
+
+    async def resume(self, run_id: RunId) -> None:
+        """Let a paused run go on."""
+        await self.steering.resume(run_id, BY)
+        self.engine.look()
+
+    async def status_of(self, run_id: RunId) -> RunStatus:
+        """Return where a run is."""
+        (run,) = await self.reader.find_many(frozenset({self.workspace_id}), [run_id])
+        return run.status
 
     async def log_rows(self, run_id: UUID) -> list[LoggedEvent]:
         """Return the whole log as it is stored."""

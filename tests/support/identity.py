@@ -14,17 +14,24 @@ from sqlalchemy import text
 from persistence.connections import PostgresConnections
 from persistence.data_tables import PostgresDataTables
 from persistence.identity import PostgresIdentity
+from persistence.people import PostgresPeople
 from persistence.secrets import PostgresSecrets
+from persistence.steering import PostgresSteering
 from runtime.connections import ConnectionService
 from runtime.data_tables import DataTableService
 from runtime.encryption import Vault
 from runtime.identity import IdentityService
 from runtime.passwords import Passwords
+from runtime.people import People
 from runtime.secrets import SecretService
+from runtime.settings import Settings
 from runtime.tokens import AccessTokens, setup_token
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from domain.identity import Principal
+    from domain.ids import CollectionId
     from persistence.database import Database
     from runtime.services import Services
 
@@ -71,17 +78,28 @@ def identity_service(
     )
 
 
+class NoIndexes:
+    """Stands in for the indexes where there are no collections."""
+
+    async def forget(self, collection_ids: Sequence[CollectionId]) -> None:
+        """Have nothing to drop."""
+
+
 async def reach_anywhere(_: str) -> None:
     """Stand in for the outbound guard: every address may be reached."""
 
 
 def identity_services(database: Database, clock: Clock, *, is_sign_up_open: bool = True) -> Services:
-    """Make the services of people, secrets, connections and tables, without an engine."""
+    """Make the services of people, workspaces, secrets, connections and tables, without an engine."""
+    connections = ConnectionService(PostgresConnections(database), vault(), reach_anywhere, clock=clock)
+    steering = PostgresSteering(database)
     parts = SimpleNamespace(
         identity=identity_service(database, clock, is_sign_up_open=is_sign_up_open),
         secrets=SecretService(PostgresSecrets(database), vault(), clock=clock),
-        connections=ConnectionService(PostgresConnections(database), vault(), reach_anywhere, clock=clock),
+        connections=connections,
         data_tables=DataTableService(PostgresDataTables(database), clock=clock),
+        people=People(PostgresPeople(database), steering, NoIndexes(), connections, lambda: None, clock=clock),
+        settings=Settings(_env_file=None),  # pyright: ignore[reportCallIssue]
     )
     return cast("Services", parts)
 
@@ -104,5 +122,6 @@ async def dump_of(database: Database) -> str:
     tables = text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     async with database.connection() as connection:
         names = (await connection.execute(tables)).scalars().all()
-        rows = [(await connection.execute(text(f'SELECT t::text FROM "{name}" t'))).all() for name in names]  # noqa: S608 - names of our own tables
+        # Scalars: a row of the driver would be shown shortened.
+        rows = [(await connection.execute(text(f'SELECT t::text FROM "{name}" t'))).scalars().all() for name in names]  # noqa: S608 - names of our own tables
     return str(rows)

@@ -148,3 +148,8 @@ def _selection(definition: Any) -> str:
         elif is_object_type(inner):
             chosen.append(f"{name} {{ __typename {'id' if 'id' in inner.fields else ''} }}")
     return f" {{ {' '.join(chosen)} }}"
+
+
+def made_up(kind: Any, path: str, ids: Mapping[str, object], values: Mapping[str, object]) -> object:
+    """Return a value of an input type: what is required is made up, with `ids` and `values` in their places."""
+    return _value(kind, path, ids, values)

@@ -4,34 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator  # noqa: TC003 - Strawberry reads annotations at run time
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, cast
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import strawberry
 
-from domain.errors import CursorExpired, Forbidden, InvalidInput, LimitExceeded, Unauthenticated
+from domain.errors import Forbidden, LimitExceeded, Unauthenticated
 from domain.identity import Permission, Principal, Role, User
-from domain.ids import Prefix, SessionId, UserId, WorkspaceId
+from domain.ids import SessionId, UserId, WorkspaceId
 from domain.ports.paging import Page
+from domain.run import RunStatus
 from gql.app import create_app, listen, server
-from gql.context import Context, Info  # noqa: TC001 - the same
+from gql.context import Info  # noqa: TC001 - the same
 from gql.errors import ForbiddenError, InvalidInputError, LimitError, NotFoundError, UserError
-from gql.fields import mutation, query, subscription
-from gql.ids import to_id
-from gql.nodes import Node, NodesQuery
+from gql.fields import mutation, query
+from gql.nodes import NodesQuery
 from gql.paging import After, Before, Connection, Edge, First, Last, page_request
 from gql.schema import Schema
 from gql.server import ServerQuery, ServerSubscription
+from runtime.metrics import Metrics
 from runtime.settings import ApiSettings, Settings
 from runtime.tokens import AccessTokens
+from tests.support.probe_subscriptions import ProbeSubscription
+from tests.support.probe_types import Thing, Witness, thing, witness_of
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
 
     import uvicorn
     from starlette.applications import Starlette
@@ -75,47 +77,8 @@ class Sessions:
         return False
 
 
-@dataclass
-class Witness:
-    """What happened inside the resolvers."""
-
-    started: asyncio.Event = field(default_factory=asyncio.Event)
-    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
-    finished: asyncio.Event = field(default_factory=asyncio.Event)
-    go_on: asyncio.Event = field(default_factory=asyncio.Event)
-    counted: int = 0
-    batches: list[list[str]] = field(default_factory=list[list[str]])
-    values: dict[str, str] = field(default_factory=dict[str, str])
-    unready: list[str] = field(default_factory=list[str])
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _witness(info: Info) -> Witness:
-    return cast("Any", info.context.services).witness
-
-
-@strawberry.type(description="A thing.")
-class Thing(Node):
-    """A thing."""
-
-    name: str = strawberry.field(description="Its name.")
-
-    @strawberry.field(description="Its value, through a loader.")
-    async def value(self, info: Info) -> str:
-        return await info.context.loaders.load(load_values, self.name)
-
-
-async def load_values(context: Context, names: list[str]) -> Sequence[str]:
-    witness: Witness = cast("Any", context.services).witness
-    witness.batches.append(names)
-    return [witness.values.get(name, "-") for name in names]
-
-
-def thing(name: str) -> Thing:
-    return Thing(id=to_id(Prefix.RUN, UUID(int=1)), name=name)
 
 
 @strawberry.type(description="A thing on a page.")
@@ -164,7 +127,7 @@ class ProbeQuery:
 
     @query(Permission.PUBLIC, description="Never answers.")
     async def never(self, info: Info) -> str:
-        witness = _witness(info)
+        witness = witness_of(info)
         witness.started.set()
         try:
             await asyncio.Event().wait()
@@ -189,7 +152,7 @@ class ProbeQuery:
         names = ["a", "b", "c"][: request.limit]
 
         async def count() -> int:
-            _witness(info).counted += 1
+            witness_of(info).counted += 1
             return 3
 
         return ThingConnection.of(Page(names, names, has_next=len(names) < 3, has_previous=False), thing, count)
@@ -216,74 +179,11 @@ class ProbeMutation:
 
     @mutation(Permission.WRITE, description="Waits until it may go on.")
     async def slow(self, info: Info) -> ProbePayload:
-        witness = _witness(info)
+        witness = witness_of(info)
         witness.started.set()
         await witness.go_on.wait()
         witness.finished.set()
         return ProbePayload(text="done")
-
-
-@strawberry.type
-class ProbeSubscription:
-    """Subscriptions that end in every way."""
-
-    @subscription(Permission.READ, description="Needs somebody to be signed in.")
-    async def mine(self, info: Info) -> AsyncGenerator[str, None]:
-        yield info.context.principal.user.name
-        await asyncio.Event().wait()
-
-    @subscription(Permission.PUBLIC, description="Counts, then completes.")
-    async def count(
-        self, to: Annotated[int, strawberry.argument(description="Up to which number.")]
-    ) -> AsyncGenerator[int, None]:
-        for number in range(1, to + 1):
-            yield number
-
-    @subscription(Permission.PUBLIC, description="Fails after its first event.")
-    async def failing(
-        self, how: Annotated[str, strawberry.argument(description="In which way.")]
-    ) -> AsyncGenerator[int, None]:
-        if how == "at once":
-            raise InvalidInput("Not like this.", path=["how"])
-        yield 1
-        raise CursorExpired if how == "expired" else RuntimeError("hunter2")
-
-    @subscription(Permission.PUBLIC, description="Never ends, and tells when it is stopped.")
-    async def endless(self, info: Info) -> AsyncGenerator[int, None]:
-        witness = _witness(info)
-        try:
-            yield 1
-            await asyncio.Event().wait()
-        finally:
-            witness.cancelled.set()
-
-    @subscription(Permission.PUBLIC, description="Never ends, not even when it is stopped.")
-    async def stubborn(self, info: Info) -> AsyncGenerator[int, None]:
-        witness = _witness(info)
-        try:
-            yield 1
-            await asyncio.Event().wait()
-        finally:
-            witness.cancelled.set()
-            for _ in range(5):
-                with suppress(asyncio.CancelledError):
-                    await witness.go_on.wait()
-                    break
-            witness.finished.set()
-
-    @subscription(Permission.PUBLIC, description="A thing, as often as it is asked to go on.")
-    async def changing(self, info: Info) -> AsyncGenerator[Thing, None]:
-        witness = _witness(info)
-        for _ in range(2):
-            yield thing("a")
-            await witness.go_on.wait()
-
-    @subscription(Permission.PUBLIC, description="Much, as fast as it is read.")
-    async def flood(self, info: Info) -> AsyncGenerator[str, None]:
-        while True:
-            _witness(info).counted += 1
-            yield "x" * 65_536
-            await asyncio.sleep(0)
 
 
 @strawberry.type
@@ -328,6 +228,7 @@ class Probe:
     sessions: Sessions
     witness: Witness
     serving: uvicorn.Server
+    services: Services
 
     async def left_alone(self) -> None:
         """Wait until the server has seen that no client is there any more, and has done what it does about it."""
@@ -354,24 +255,32 @@ def probe_services(sessions: Sessions, witness: Witness, settings: Settings) -> 
     async def reasons() -> list[str]:
         return witness.unready
 
-    health = SimpleNamespace(reasons=reasons)
-    return cast("Services", SimpleNamespace(settings=settings, identity=sessions, witness=witness, health=health))
+    async def unfinished() -> dict[RunStatus, int] | None:
+        return None if witness.unready else {RunStatus.QUEUED: 3}
+
+    health = SimpleNamespace(reasons=reasons, unfinished=unfinished)
+    made = SimpleNamespace(settings=settings, identity=sessions, witness=witness, health=health, metrics=Metrics())
+    return cast("Services", made)
 
 
 @asynccontextmanager
-async def probing(settings: Settings | None = None, sessions: Sessions | None = None) -> AsyncGenerator[Probe]:
-    """Serve the API as `serve` does, on a free port."""
+async def probing(
+    settings: Settings | None = None, sessions: Sessions | None = None, address: str | None = None
+) -> AsyncGenerator[Probe]:
+    """Serve the API as `serve` does, on a free port, and where `address` says if not where the settings say."""
     settings = settings or probe_settings()
     sessions, witness = sessions or Sessions(), Witness()
+    services = probe_services(sessions, witness, settings)
 
     @asynccontextmanager
     async def open_services(settings: Settings) -> AsyncGenerator[Services]:
-        yield probe_services(sessions, witness, settings)
+        _ = settings
+        yield services
 
     app = create_app(settings, open_services=open_services, schema=probe_schema(settings))
-    with listen(settings) as listener:
+    with listen(settings.model_copy(update={"host": address or settings.host})) as listener:
         async with running(app, settings, listener) as serving:
-            yield Probe(f"http://127.0.0.1:{listener.getsockname()[1]}", sessions, witness, serving)
+            yield Probe(f"http://127.0.0.1:{listener.getsockname()[1]}", sessions, witness, serving, services)
 
 
 async def _stop(serving: uvicorn.Server, listener: socket.socket) -> None:

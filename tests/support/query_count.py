@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 from sqlalchemy import Engine, event
 
 if TYPE_CHECKING:
@@ -34,12 +35,14 @@ class Statements:
 
 
 @contextmanager
-def counting(database: Database | None = None) -> Generator[Statements]:
+def counting(database: Database | None = None, *, with_driver: bool = False) -> Generator[Statements]:
     """Count the statements that a block executes on a database, or on any if none is named.
 
     with counting(database) as statements:
         await api.run("{workflows {nodes {updatedBy {name}}}}")
     assert statements.count == 2, statements
+
+    Those that pass SQLAlchemy by (`Database.driver`) count `with_driver`, on whichever database.
 
     What other tasks execute meanwhile is not counted: only what this task does, and tasks that it starts.
     """
@@ -52,8 +55,18 @@ def counting(database: Database | None = None) -> Generator[Statements]:
             statements.texts.append(statement)
 
     event.listen(engine, "before_cursor_execute", remember)
+    driver: Any = asyncpg.Connection
+    fetch = driver.fetch
+
+    async def fetch_and_remember(connection: Any, query: str, *values: Any, **how: Any) -> Any:
+        remember(None, None, query)
+        return await fetch(connection, query, *values, **how)
+
     try:
+        if with_driver:
+            driver.fetch = fetch_and_remember
         yield statements
     finally:
+        driver.fetch = fetch
         event.remove(engine, "before_cursor_execute", remember)
         _here.reset(token)

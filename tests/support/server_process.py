@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from pathlib import Path
 
+SERVE = (sys.executable, "-m", "anabranch", "serve")
 _START_TIMEOUT_S = 60.0
+_LISTENING = re.compile(rb"listens on http://127\.0\.0\.1:(\d+);")
 _EVENTS = """
 subscription Follow($id: ID!, $after: String) {
   runEvents(runId: $id, after: $after) {
@@ -45,12 +48,13 @@ def free_port() -> int:
 
 @dataclass
 class ServerProcess:
-    """`anabranch serve` on a data directory; `kill` is SIGKILL."""
+    """`anabranch serve` on a data directory; `kill` is SIGKILL. The port that it gets it has again when it is started again."""
 
     data_dir: Path
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
-    port: int = field(default_factory=free_port)
+    port: int = 0
     process: subprocess.Popen[bytes] | None = None
+    command: Sequence[str] = SERVE
 
     @property
     def url(self) -> str:
@@ -65,9 +69,10 @@ class ServerProcess:
             "ANABRANCH_PORT": str(self.port),
             **self.environment,
         }
-        with (self.data_dir / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: ASYNC220 -- starting is not waiting
-                [sys.executable, "-m", "anabranch", "serve"],
+        with self._log.open("ab") as log:
+            begin = log.tell()
+            self.process = subprocess.Popen(  # noqa: ASYNC220, S603 -- starting is not waiting; ours
+                self.command,
                 env=environment,
                 stdout=log,
                 stderr=log,
@@ -75,14 +80,18 @@ class ServerProcess:
             )
         async with asyncio.timeout(_START_TIMEOUT_S), aiohttp.ClientSession() as session:
             while True:
-                assert self.process.poll() is None, (self.data_dir / "server.log").read_text()[-2_000:]
-                try:
+                assert self.process.poll() is None, self._log.read_text()[-2_000:]
+                # What answers at the port may be another's: ours says itself where it listens.
+                if listening := _LISTENING.search(self._log.read_bytes(), begin):
+                    self.port = int(listening[1])
                     async with session.get(f"{self.url}/readyz") as answer:
                         if answer.status == 200:
                             return
-                except aiohttp.ClientError:
-                    pass
                 await asyncio.sleep(0.05)
+
+    @property
+    def _log(self) -> Path:
+        return self.data_dir / "server.log"
 
     def kill(self) -> None:
         """Kill the process without a word."""
@@ -98,9 +107,11 @@ class ServerProcess:
 
 
 @asynccontextmanager
-async def server_process(data_dir: Path, environment: Mapping[str, str] | None = None) -> AsyncGenerator[ServerProcess]:
+async def server_process(
+    data_dir: Path, environment: Mapping[str, str] | None = None, command: Sequence[str] = SERVE
+) -> AsyncGenerator[ServerProcess]:
     """Serve until the block ends."""
-    made = ServerProcess(data_dir, environment or {})
+    made = ServerProcess(data_dir, environment or {}, command=command)
     await made.start()
     try:
         yield made
@@ -157,10 +168,16 @@ class Caller:
 
     async def follow(self, run_id: str, after: str | None = None) -> AsyncGenerator[dict[str, Any]]:
         """Yield a run's events over one websocket; ends with the stream, raises when the socket breaks."""
+        async with aclosing(self.subscribe(_EVENTS, id=run_id, after=after)) as answers:
+            async for data in answers:
+                yield data["runEvents"]
+
+    async def subscribe(self, document: str, **variables: object) -> AsyncGenerator[dict[str, Any]]:
+        """Yield a subscription's data over one websocket; ends with the stream, raises when the socket breaks."""
         async with self.session.ws_connect(f"{self.url}/graphql", protocols=["graphql-transport-ws"]) as socket_:
             await socket_.send_json({"type": "connection_init", "payload": {"authorization": f"Bearer {self.token}"}})
             assert (await socket_.receive_json())["type"] == "connection_ack"
-            payload = {"query": _EVENTS, "variables": {"id": run_id, "after": after}}
+            payload = {"query": document, "variables": variables}
             await socket_.send_json({"id": "1", "type": "subscribe", "payload": payload})
             async for message in socket_:
                 told = message.json()
@@ -168,7 +185,7 @@ class Caller:
                     await socket_.send_json({"type": "pong"})
                 elif told["type"] == "next":
                     assert "errors" not in told["payload"], told
-                    yield told["payload"]["data"]["runEvents"]
+                    yield told["payload"]["data"]
                 elif told["type"] == "complete":
                     return
                 else:

@@ -3,33 +3,36 @@
 import { useGraphiQLActions } from '@graphiql/react';
 import { type FormEvent, useEffect, useRef, useState, useSyncExternalStore } from 'react';
 import { signIn, signOut, signUp, whoIs } from './api';
+import type { CookieSession } from './app/api/session';
 import { type Session, tokensFromText, tokensOf } from './session';
 
 interface AccountProps {
   readonly session: Session;
+  /** The session of the pages, which counts where this tab has no token of its own. */
+  readonly shared: CookieSession;
   /** The token of an invitation, or of the server's set-up link: whoever comes with one makes an account. */
   readonly invite: string | null;
 }
 
-export function Account({ session, invite }: AccountProps) {
+export function Account({ session, shared, invite }: AccountProps) {
   const token = useSyncExternalStore(session.subscribe, session.snapshot);
-  const name = useName(token);
+  const [name, askAgain] = useName(token, shared);
   const dialog = useRef<HTMLDialogElement>(null);
-  const label = token === null ? 'Sign in' : name === null ? 'Token not valid' : (name ?? 'Signed in');
+  const label = name ?? (token === null ? 'Sign in' : name === null ? 'Token not valid' : 'Signed in');
   const close = () => dialog.current?.close();
   useEffect(() => {
     if (invite !== null) dialog.current?.showModal();
   }, [invite]);
   return (
     <>
-      <button type="button" className="account" data-signed-in={Boolean(token && name)} onClick={() => dialog.current?.showModal()}>
+      <button type="button" className="account" data-signed-in={Boolean(name)} onClick={() => dialog.current?.showModal()}>
         {label}
       </button>
       <dialog ref={dialog} className="account-dialog" aria-label="Account">
-        {token === null || name === null ? (
+        {name === null || (token === null && name === undefined) ? (
           <SignInForms session={session} invite={invite} isRefused={token !== null} onDone={close} />
         ) : (
-          <SignedIn session={session} name={name ?? '…'} onDone={close} />
+          <SignedIn session={session} shared={shared} name={name ?? '…'} onDone={close} onShared={askAgain} />
         )}
         <button type="button" className="quiet" onClick={close}>
           Close
@@ -39,14 +42,14 @@ export function Account({ session, invite }: AccountProps) {
   );
 }
 
-/** The name behind a token: undefined while it is asked for, null if the token is not valid. */
-function useName(token: string | null): string | null | undefined {
-  const [known, setKnown] = useState<{ token: string; name: string | null | undefined }>();
+/** The name behind a token, or behind the pages' session: undefined while it is asked for, null if there is none. */
+function useName(token: string | null, shared: CookieSession): [string | null | undefined, () => void] {
+  const [known, setKnown] = useState<{ token: string | null; name: string | null | undefined }>();
+  const [round, setRound] = useState(0);
   const { introspect } = useGraphiQLActions();
   useEffect(() => {
-    if (token === null) return;
     let isCurrent = true;
-    whoIs(token)
+    askName(token, shared)
       // Whether the token is valid is not known while the server cannot be reached.
       .catch(() => undefined)
       .then((name) => {
@@ -57,8 +60,13 @@ function useName(token: string | null): string | null | undefined {
     return () => {
       isCurrent = false;
     };
-  }, [token, introspect]);
-  return known?.token === token ? known?.name : undefined;
+  }, [token, shared, introspect, round]);
+  return [known?.token === token ? known?.name : undefined, () => setRound(round + 1)];
+}
+
+async function askName(token: string | null, shared: CookieSession): Promise<string | null> {
+  if (token === null) await shared.makeReady();
+  return token !== null || shared.isBegun() ? whoIs(token) : null;
 }
 
 interface FormProps {
@@ -130,18 +138,27 @@ function SignInForms({ session, invite, isRefused, onDone }: SignInProps) {
   );
 }
 
-function SignedIn({ session, name, onDone }: FormProps & { readonly name: string }) {
+interface SignedInProps extends FormProps {
+  readonly shared: CookieSession;
+  readonly name: string;
+  readonly onShared: () => void;
+}
+
+function SignedIn({ session, shared, name, onDone, onShared }: SignedInProps) {
+  const isShared = session.snapshot() === null;
   const leave = async () => {
     const token = await session.accessToken().catch(() => null);
     // The tokens are forgotten here even where the server cannot be reached.
-    if (token) await signOut(token).catch(() => undefined);
+    if (token || isShared) await signOut(token).catch(() => undefined);
+    if (isShared) shared.end();
     session.set(null);
+    onShared();
     onDone();
   };
   return (
     <>
       <h2>{name}</h2>
-      <p>Signed in for this tab only.</p>
+      <p>{isShared ? 'Signed in on the pages of this server, in this browser.' : 'Signed in for this tab only.'}</p>
       <button type="button" onClick={leave}>
         Sign out
       </button>

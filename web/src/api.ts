@@ -17,13 +17,21 @@ export interface Answer<Data> {
 
 export const ENDPOINT = '/graphql';
 
-/** Post an operation to the API. */
-export async function post(body: object, accessToken: string | null, headers: HeadersInit = {}): Promise<unknown> {
+/**
+ * Post an operation to the API: with this token, else as the pages' session. The browser's cookies are left alone where
+ * tokens are handed out: two owners of one refresh token would end its session.
+ */
+export async function post(
+  body: object,
+  accessToken: string | null,
+  headers: HeadersInit = {},
+  credentials: RequestCredentials = accessToken === null ? 'same-origin' : 'omit',
+): Promise<unknown> {
   const sent = new Headers(headers);
   sent.set('content-type', 'application/json');
   sent.set('accept', 'application/graphql-response+json, application/json;q=0.9');
   if (accessToken && !sent.has('authorization')) sent.set('authorization', `Bearer ${accessToken}`);
-  const response = await fetch(ENDPOINT, { method: 'POST', headers: sent, body: JSON.stringify(body) });
+  const response = await fetch(ENDPOINT, { method: 'POST', headers: sent, body: JSON.stringify(body), credentials });
   const text = await response.text();
   try {
     return JSON.parse(text);
@@ -32,8 +40,13 @@ export async function post(body: object, accessToken: string | null, headers: He
   }
 }
 
-async function ask<Data>(query: string, variables: object, accessToken: string | null): Promise<Data> {
-  const answer = (await post({ query, variables }, accessToken)) as Answer<Data>;
+async function ask<Data>(
+  query: string,
+  variables: object,
+  accessToken: string | null,
+  credentials: RequestCredentials = 'omit',
+): Promise<Data> {
+  const answer = (await post({ query, variables }, accessToken, {}, credentials)) as Answer<Data>;
   const problem = answer.errors?.[0];
   if (problem) throw new Error(problem.message);
   if (!answer.data) throw new Error('The server answered without data.');
@@ -56,6 +69,10 @@ export const REFRESH = `mutation Refresh($refreshToken: String!) {
   refreshSession(input: { refreshToken: $refreshToken }) {
     accessToken refreshToken expiresAt userErrors { message }
   }
+}`;
+
+export const REFRESH_COOKIES = `mutation RefreshCookies {
+  refreshSession(input: {}) { expiresAt userErrors { message } }
 }`;
 
 export const SIGN_OUT = `mutation SignOut {
@@ -88,12 +105,19 @@ export async function refresh(refreshToken: string): Promise<SignedIn | null> {
   return refreshSession.userErrors.length > 0 ? null : refreshSession;
 }
 
-export async function signOut(accessToken: string): Promise<void> {
-  await ask(SIGN_OUT, {}, accessToken);
+/** Renew the pages' session; gives when it runs out, null if nobody is signed in any more. */
+export async function refreshCookies(): Promise<string | null> {
+  const { refreshSession } = await ask<{ refreshSession: SignedIn & Payload }>(REFRESH_COOKIES, {}, null, 'same-origin');
+  return refreshSession.userErrors.length > 0 ? null : refreshSession.expiresAt;
 }
 
-/** The name of whoever the token belongs to; null if it is not valid (any more). */
-export async function whoIs(accessToken: string): Promise<string | null> {
+/** End the session of a token, or that of the pages. */
+export async function signOut(accessToken: string | null): Promise<void> {
+  await ask(SIGN_OUT, {}, accessToken, accessToken === null ? 'same-origin' : 'omit');
+}
+
+/** The name of whoever the token belongs to, or of who is signed in on the pages; null if nobody is (any more). */
+export async function whoIs(accessToken: string | null): Promise<string | null> {
   const answer = (await post({ query: WHO }, accessToken)) as Answer<{
     viewer: { user: { name: string; email: string | null } } | null;
   }>;

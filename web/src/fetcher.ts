@@ -5,11 +5,22 @@ import { type Client, createClient } from 'graphql-ws';
 import { ENDPOINT, post } from './api';
 import { fill, remember } from './examples';
 import { operationOf } from './operation';
+import type { CookieSession } from './app/api/session';
 import type { Session } from './session';
 
-export function createSocket(session: Session, origin: string): Client {
+/** The token to send; without one the pages' session counts, which is renewed first where it is about to run out. */
+async function tokenOf(session: Session, shared: CookieSession): Promise<string | null> {
+  const accessToken = await session.accessToken();
+  if (accessToken === null) await shared.makeReady();
+  return accessToken;
+}
+
+export function createSocket(session: Session, shared: CookieSession, origin: string): Client {
   return createClient({
-    url: `${origin.replace(/^http/, 'ws')}${ENDPOINT}`,
+    url: async () => {
+      await tokenOf(session, shared);
+      return `${origin.replace(/^http/, 'ws')}${ENDPOINT}`;
+    },
     connectionParams: async (): Promise<Record<string, string>> => {
       const accessToken = await session.accessToken();
       return accessToken ? { authorization: `Bearer ${accessToken}` } : {};
@@ -19,12 +30,12 @@ export function createSocket(session: Session, origin: string): Client {
   });
 }
 
-export function createFetcher(session: Session, socket: Client): Fetcher {
+export function createFetcher(session: Session, shared: CookieSession, socket: Client): Fetcher {
   return async (params, opts) => {
     const { name, isSubscription } = operationOf(params.query, params.operationName ?? null);
     const filled = { ...params, operationName: name, variables: fill(params.variables) };
     if (isSubscription) return subscribe(socket, filled);
-    const answer = await post(filled, await session.accessToken(), opts?.headers);
+    const answer = await post(filled, await tokenOf(session, shared), opts?.headers);
     remember(answer);
     return answer as Awaited<ReturnType<Fetcher>>;
   };

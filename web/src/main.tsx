@@ -6,12 +6,14 @@ import './page.css';
 import { GraphiQL } from 'graphiql';
 import { createRoot } from 'react-dom/client';
 import { Account } from './account';
-import { refresh } from './api';
+import { refresh, refreshCookies } from './api';
+import { CookieSession } from './app/api/session';
 import { TABS } from './examples';
 import { createFetcher, createSocket } from './fetcher';
 import { inviteIn, Session, tokensIn } from './session';
 
 const session = new Session(window.sessionStorage, refresh);
+const shared = new CookieSession(window.localStorage, refreshCookies);
 
 /** Take what a link brings in its fragment; neither the address bar nor the history keeps it. */
 function takeFromAddress(): string | null {
@@ -26,7 +28,7 @@ function takeFromAddress(): string | null {
 const invite = takeFromAddress();
 window.addEventListener('hashchange', takeFromAddress);
 
-const socket = createSocket(session, window.location.origin);
+const socket = createSocket(session, shared, window.location.origin);
 let opened = session.snapshot();
 session.subscribe(() => {
   if (session.snapshot() === opened) return;
@@ -38,10 +40,10 @@ session.subscribe(() => {
 const root = document.getElementById('root');
 if (!root) throw new Error('The page has no root element.');
 createRoot(root).render(
-  <GraphiQL fetcher={createFetcher(session, socket)} defaultTabs={TABS} showPersistHeadersSettings={false}>
+  <GraphiQL fetcher={createFetcher(session, shared, socket)} defaultTabs={TABS} showPersistHeadersSettings={false}>
     <GraphiQL.Logo>
       <span className="brand">Anabranch</span>
-      <Account session={session} invite={invite} />
+      <Account session={session} shared={shared} invite={invite} />
     </GraphiQL.Logo>
   </GraphiQL>,
 );

@@ -68,6 +68,8 @@ def test_a_full_disk_is_found(tmp_path: Path) -> None:
 def test_pages_that_are_not_built_are_found(tmp_path: Path) -> None:
     assert "make web" in (doctor.check_pages(tmp_path).advice or "")
     (tmp_path / "graphiql.html").touch()
+    assert doctor.check_pages(tmp_path).advice
+    (tmp_path / "index.html").touch()
     assert doctor.check_pages(tmp_path) == Finding("Pages", "built")
 
 
@@ -113,7 +115,7 @@ async def test_the_configured_endpoint_is_asked(status: int, body: object, advic
         assert (await doctor.check_model(of_model(url, "smol"))).advice == advice
     finally:
         await runner.cleanup()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the sockets close in the loop's next turn
 
 
 async def test_an_endpoint_that_does_not_answer_is_found() -> None:

@@ -52,6 +52,44 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path, capsys: pytest.Cap
     assert list(tmp_path.iterdir()) == [], "nothing was started"
 
 
+@pytest.mark.parametrize("count", ["0", "33", "many"])
+def test_the_number_of_processes_is_bounded(count: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended("serve", "--workers", count) == 2
+    told = capsys.readouterr()
+    assert "--workers" in told.err
+    assert told.err.count("\n") == 1
+
+
+def test_more_processes_than_the_embedded_database_has_connections_for_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended("serve", "--port", "0", "--data-dir", str(tmp_path), "--workers", "11") == 1
+    told = capsys.readouterr()
+    assert told.err.startswith("The embedded PostgreSQL has no connections for 11 processes: start at most 10, ")
+    assert list(tmp_path.iterdir()) == [], "nothing was started"
+
+
+@pytest.mark.usefixtures("logs_as_before")
+def test_several_processes_that_cannot_start_are_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    where = "postgresql://nobody@127.0.0.1:9/none"
+    assert ended("serve", "--database-url", where, "--port", "0", "--workers", "2") == 1
+    told = capsys.readouterr()
+    assert told.err.startswith("The database does not answer: ")
+    assert told.err.count("\n") == 1
+    assert "listens" not in told.out
+
+
+def test_a_worker_without_room_for_runs_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANABRANCH_RUNS__MAX_CONCURRENT_RUNS", "0")
+    assert ended("worker") == 1
+    assert capsys.readouterr().err == "A worker without room for runs does nothing: give --concurrency.\n"
+
+
 @pytest.mark.parametrize(
     ("host", "url"),
     [

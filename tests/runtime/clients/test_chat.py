@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from domain.bounds import LARGEST
 from domain.errors import NodeFault
 from domain.ports.outbound import ChatDelta, ChatEnd, ChatMessage, ChatRequest
+from domain.prices import NO_PRICES, ModelPrice, PriceList
 from domain.run import NO_USAGE, DeltaChannel, Usage
 from runtime.clients.chat import OpenaiChatModel
 from runtime.clients.http import open_http
@@ -31,10 +35,15 @@ ASK = ChatRequest([ChatMessage("user", "Hi")])
 
 @asynccontextmanager
 async def model_at(
-    endpoint: OpenaiEndpoint, *, key: str | None = "sk-canary", default: str | None = "m", allowed: bool = True
+    endpoint: OpenaiEndpoint,
+    *,
+    key: str | None = "sk-canary",
+    default: str | None = "m",
+    allowed: bool = True,
+    prices: PriceList = NO_PRICES,
 ) -> AsyncGenerator[OpenaiChatModel]:
     async with open_http(OutboundGuard([endpoint.allowed] if allowed else ())) as http:
-        yield OpenaiChatModel(endpoint.base_url, key, default, http)
+        yield OpenaiChatModel(endpoint.base_url, key, default, http, prices)
 
 
 async def collect(model: OpenaiChatModel, request: ChatRequest = ASK) -> tuple[list[ChatDelta], ChatEnd]:
@@ -87,12 +96,12 @@ async def test_everything_asked_for_is_sent() -> None:
 
 async def test_reasoning_comes_on_its_own_channel() -> None:
     async with openai_endpoint() as endpoint, model_at(endpoint) as model:
-        endpoint.script(answer(Reasoning("hm"), Reasoning("mm", "reasoning"), "yes"))
+        endpoint.script(answer(Reasoning("hm"), Reasoning("mm", "reasoning"), "yeah"))
         deltas, _ = await collect(model)
         assert [(delta.channel.value, delta.text) for delta in deltas] == [
             ("REASONING", "hm"),
             ("REASONING", "mm"),
-            ("TEXT", "yes"),
+            ("TEXT", "yeah"),
         ]
 
 
@@ -234,3 +243,47 @@ async def test_a_server_that_does_not_close_after_its_usage_is_not_waited_for() 
         async with asyncio.timeout(5):
             _, end = await collect(model)
         assert end.usage == Usage(1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("told", "usage"),
+    [
+        ('{"prompt_tokens":1e400,"completion_tokens":NaN,"total_tokens":-Infinity}', Usage(LARGEST, 0, LARGEST)),
+        (
+            f'{{"prompt_tokens":{2**40},"completion_tokens":{10**30},"total_tokens":{2**40}}}',
+            Usage(LARGEST, LARGEST, LARGEST),
+        ),
+        ('{"prompt_tokens":-5,"completion_tokens":"many","total_tokens":[7]}', NO_USAGE),
+        ('{"prompt_tokens":2.9,"completion_tokens":3}', Usage(2, 3, 5)),
+        ("{}", NO_USAGE),
+        ('"many"', NO_USAGE),
+        ("[1,2]", NO_USAGE),
+    ],
+)
+async def test_whatever_an_endpoint_calls_its_usage_is_counted_as_what_can_be_stored(told: str, usage: Usage) -> None:
+    async with openai_endpoint() as endpoint, model_at(endpoint) as model:
+        chunk = f'data: {{"id":"1","object":"c","created":1,"model":"m","choices":[],"usage":{told}}}\n\n'
+        endpoint.script(answer("x", Raw(chunk.encode()), usage=None))
+        assert (await collect(model))[-1].usage == usage
+
+
+# ── prices ──
+
+PRICES = PriceList({"m": ModelPrice(Decimal("0.4"), Decimal("1.2"), "USD")})
+
+
+async def test_an_answer_costs_what_the_price_of_its_model_says_and_counts_as_the_one_that_was_asked() -> None:
+    async with openai_endpoint() as endpoint, model_at(endpoint, prices=PRICES) as model:
+        endpoint.script(answer("x", usage=(1_000, 10)), answer("x", usage=(5, 5)))
+        usage = (await collect(model))[1].usage
+        assert (usage, usage.model) == (Usage(1_000, 10, 1_010, Decimal("0.000412"), "USD"), "m")
+        usage = (await collect(model, replace(ASK, model="unknown")))[1].usage
+        assert (usage, usage.model) == (Usage(5, 5, 10), "unknown")
+
+
+async def test_where_a_cost_is_limited_a_model_without_a_price_is_not_asked() -> None:
+    async with openai_endpoint() as endpoint, model_at(endpoint, prices=PRICES) as model:
+        limited = replace(ASK, must_be_priced=True)
+        await collect(model, limited)
+        fault = await fault_of(model, replace(limited, model="unknown"))
+        assert (fault.code, fault.is_retryable, len(endpoint.requests)) == ("PRICE_UNKNOWN", False, 1)

@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 
 from domain.errors import NodeFault
+from runtime.clients import embeddings
 from runtime.clients.embeddings import BATCH, OpenaiEmbedder
 from runtime.clients.http import open_http
 from runtime.clients.outbound import OutboundGuard
+from runtime.patience import waiting_for_room
 from tests.support.openai_endpoint import Answer, OpenaiEndpoint, openai_endpoint, refusal, vector_of, vectors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+    from domain.ports.outbound import HttpClient, OutboundRequest, OutboundResponse
 
 KEY = "sk-very-secret"
 
@@ -139,3 +143,28 @@ async def test_a_private_address_that_is_not_allowed_is_refused() -> None:
         fault = await fault_of(embedder)
     assert (fault.code, fault.is_retryable) == ("ADDRESS_REFUSED", False)
     assert endpoint.requests == []
+
+
+async def test_a_batch_that_waits_for_room_has_its_whole_time_when_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embeddings, "_REQUEST_TIMEOUT_S", 1.0)
+
+    class Crowded:
+        """Has room after a second and a half."""
+
+        def __init__(self, http: HttpClient) -> None:
+            self._http = http
+
+        @asynccontextmanager
+        async def send(self, request: OutboundRequest) -> AsyncGenerator[OutboundResponse]:
+            """Send late."""
+            with waiting_for_room():
+                await asyncio.sleep(1.5)  # longer than the time for an answer, which is what is tested
+            async with self._http.send(request) as response:
+                yield response
+
+    async with (
+        openai_endpoint() as endpoint,
+        open_http(OutboundGuard([f"127.0.0.1:{endpoint.port}"], []), connect_timeout_s=5) as http,
+    ):
+        embedder = OpenaiEmbedder(f"http://127.0.0.1:{endpoint.port}/v1", KEY, "embedding-1", Crowded(http))
+        assert len(await embedder.embed(["one"])) == 1

@@ -147,6 +147,6 @@ def test_a_model_that_cannot_be_downloaded_says_so_quickly_and_what_to_do(tmp_pa
 def test_a_model_is_loaded_once(tmp_path: Path) -> None:
     model = FastembedModel("minilm", MODEL_PATH, tmp_path)
     first = model.load()
-    begun = time.perf_counter()
+    begun = time.thread_time()
     assert model.load() is first
-    assert time.perf_counter() - begun < 0.05
+    assert time.thread_time() - begun < 0.05

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 
 from domain.configs import compile_config
@@ -76,6 +77,16 @@ async def test_doing_it_twice_writes_once(library: Library, collection: Collecti
     assert await write(library, ctx, documents="{{ input.docs }}") == first
     assert await stored(library, collection) == before
     assert ctx.moves == 0  # nothing was embedded again
+
+
+async def test_a_key_that_comes_twice_counts_once(library: Library, collection: Collection) -> None:
+    docs: list[dict[str, str]] = [
+        {"externalId": "k", "text": "An earlier text."},
+        {"externalId": "k", "text": "A later text."},
+    ]
+    output = await write(library, documents=orjson.dumps(docs).decode())
+    documents, chunks = await stored(library, collection)
+    assert (documents, chunks) == (1, output["chunks"])
 
 
 async def test_one_text_is_written_with_its_key_and_metadata(library: Library, collection: Collection) -> None:

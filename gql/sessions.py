@@ -1,0 +1,36 @@
+"""What lives longer than a request is looked at again: who is behind it, and whether they still are."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from domain.errors import DatabaseUnavailable
+from gql.credentials import find_caller
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from domain.identity import Principal
+    from runtime.services import Services
+
+_GRACE_S = 5.0
+"""How long a socket or stream lives on after its token has expired."""
+
+
+async def session_checks(
+    services: Services, token: str | None, principal: Principal, every_s: float
+) -> AsyncGenerator[Principal | None]:
+    """Yield who a token stands for, again and again; at last None, when it has expired or its session has ended."""
+    while True:
+        left = (principal.expires_at - datetime.now(UTC)).total_seconds() + _GRACE_S
+        await asyncio.sleep(max(0.0, min(left, every_s)))
+        try:
+            fresh = await find_caller(services, token) if left > 0 else None
+        except DatabaseUnavailable:
+            continue
+        yield fresh
+        if fresh is None:
+            return
+        principal = fresh

@@ -1,0 +1,75 @@
+"""Claims of queued runs.
+
+One priority at a time, the most urgent that is queued. Of each workspace that has such runs only the oldest are read, found one
+workspace after the other through the index: however many wait, a claim costs what it may take and the number of workspaces.
+Then by turns: whoever has fewer runs in this process and ahead in the queue comes first, so that nobody fills the machine
+for all, however few runs are claimed at a time.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_HEADS: Final = 1_000
+"""Queued runs that a claim looks at in all, beside one of each workspace."""
+_SPARE: Final = 8
+"""So many times more than it takes, since other processes may be taking the first ones in the same moment."""
+
+CLAIMED: Final = """
+  RETURNING r.id, r.workspace_id, r.graph_id, r.lease_epoch, r.last_seq, r.created_at, r.input::text AS input,
+            r.parent_run_id, r.concurrency_limit IS NOT NULL AS needs_turn
+"""
+
+# The order is asked for wherever one row is wanted: so the index is the cheapest way also to a planner that knows nothing.
+CLAIM: Final = f"""
+WITH RECURSIVE urgent AS MATERIALIZED (
+  SELECT priority FROM queued_runs ORDER BY priority, workspace_id, run_id LIMIT 1
+), spaces AS (
+  (SELECT workspace_id FROM queued_runs WHERE priority = (SELECT priority FROM urgent)
+    ORDER BY priority, workspace_id, run_id LIMIT 1)
+   UNION ALL
+  SELECT next.workspace_id FROM spaces s CROSS JOIN LATERAL (
+    SELECT q.workspace_id FROM queued_runs q
+     WHERE q.priority = (SELECT priority FROM urgent) AND q.workspace_id > s.workspace_id
+     ORDER BY q.priority, q.workspace_id, q.run_id LIMIT 1) next
+), heads AS MATERIALIZED (
+  SELECT h.run_id, COALESCE(b.runs, 0) + row_number() OVER (PARTITION BY s.workspace_id ORDER BY h.run_id) AS turn
+    FROM spaces s
+    LEFT JOIN unnest(CAST(:busy AS uuid[]), CAST(:counts AS int[])) AS b(workspace_id, runs) USING (workspace_id)
+   CROSS JOIN LATERAL (
+    SELECT q.run_id FROM queued_runs q
+     WHERE q.priority = (SELECT priority FROM urgent) AND q.workspace_id = s.workspace_id
+     ORDER BY q.priority, q.workspace_id, q.run_id
+     LIMIT (SELECT LEAST({_SPARE} * CAST(:limit AS int) + {_SPARE}, {_HEADS} / count(*) + 1) FROM spaces)) h
+), chosen AS MATERIALIZED (
+  SELECT q.run_id
+    FROM (SELECT run_id, turn FROM heads ORDER BY turn, run_id LIMIT {_SPARE} * CAST(:limit AS int) + {_SPARE}) k
+    JOIN queued_runs q ON q.run_id = k.run_id
+    JOIN runs r ON r.id = k.run_id
+   ORDER BY k.turn, k.run_id LIMIT :limit FOR UPDATE OF q, r SKIP LOCKED
+), taken AS (
+  DELETE FROM queued_runs q USING chosen c WHERE q.run_id = c.run_id RETURNING q.run_id
+)
+UPDATE runs r SET executor_id = :executor, lease_epoch = r.lease_epoch + 1
+  FROM taken t WHERE r.id = t.run_id AND r.executor_id IS NULL {CLAIMED}
+"""  # noqa: S608 -- constants
+
+# Runs that only have to end, although nobody has room for them.
+CLAIM_CANCELED: Final = f"""
+WITH chosen AS MATERIALIZED (
+  SELECT r.id FROM run_commands c JOIN runs r ON r.id = c.run_id
+   WHERE c.applied_at IS NULL AND c.kind = 'cancel'
+     AND r.status IN ('QUEUED', 'WAITING', 'PAUSED') AND r.executor_id IS NULL
+   ORDER BY r.id LIMIT :limit FOR UPDATE OF r SKIP LOCKED
+), left_queue AS (
+  DELETE FROM queued_runs q USING chosen c WHERE q.run_id = c.id
+)
+UPDATE runs r SET executor_id = :executor, lease_epoch = r.lease_epoch + 1 FROM chosen c WHERE r.id = c.id {CLAIMED}
+"""  # noqa: S608 -- constants
+
+LEAVE: Final = "DELETE FROM queued_runs WHERE run_id = $1"
+"""A run that is paused is not there to be claimed."""
+ENTER: Final = """
+INSERT INTO queued_runs (run_id, workspace_id, priority) SELECT id, workspace_id, priority FROM runs WHERE id = $1 AND NOT is_held
+"""
+"""A run that goes on without having begun is; one that has no turn yet comes when it has one."""

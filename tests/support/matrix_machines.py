@@ -1,0 +1,36 @@
+"""What the permission matrix has to know of API keys and of the audit log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from domain.audit import AuditAction, AuditQuery
+from domain.identity import Scope
+from domain.ids import Prefix, to_global
+from domain.ports.paging import PageRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from domain.identity import Principal
+    from runtime.services import Services
+
+
+async def _api_key(services: Services, owner: Principal) -> str:
+    key, _ = await services.api_keys.create(owner, None, "matrix", [Scope.READ])
+    return to_global(Prefix.API_KEY, key.id)
+
+
+async def _audit_entry(services: Services, owner: Principal) -> str:
+    home = next(iter(owner.roles))
+    await services.audit.record(owner, home, AuditAction.WORKSPACE_UPDATED)
+    page = (await services.audit.pages(owner, [home], AuditQuery(), PageRequest(1)))[home]
+    return to_global(Prefix.AUDIT_ENTRY, page.items[0].id)
+
+
+OBJECTS: dict[Prefix, Callable[[Services, Principal], Awaitable[str]]] = {
+    Prefix.API_KEY: _api_key,
+    Prefix.AUDIT_ENTRY: _audit_entry,
+}
+IDS: dict[str, Prefix] = {f"{verb}ApiKey.input.id": Prefix.API_KEY for verb in ("rotate", "revoke")}
+VALUES: dict[str, object] = {"createApiKey.input.scopes": ["READ"]}
