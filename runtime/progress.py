@@ -34,6 +34,9 @@ _POLL_S: Final = 1.0
 """How often a follower looks by itself, should a wake-up have been lost."""
 _CHANGE_INTERVAL_S: Final = 0.25
 _MAX_CHANGED: Final = 10_000
+_RECENT_S: Final = 10.0
+"""For how long a run that changed is told to whoever opens a list: its first page may have been read that long before."""
+_MAX_RECENT: Final = 1_000
 
 _log = structlog.get_logger(__name__)
 
@@ -92,6 +95,25 @@ class _Watcher:
         return run
 
 
+class _Recent:
+    """Which runs changed in the last seconds, within bounds: the oldest are forgotten first."""
+
+    def __init__(self) -> None:
+        self._changed_at: dict[UUID, float] = {}
+
+    def touch(self, run_ids: Sequence[UUID]) -> None:
+        now = asyncio.get_running_loop().time()
+        for run_id in run_ids:
+            self._changed_at.pop(run_id, None)
+            self._changed_at[run_id] = now
+        while len(self._changed_at) > _MAX_RECENT:
+            del self._changed_at[next(iter(self._changed_at))]
+
+    def run_ids(self) -> list[UUID]:
+        since = asyncio.get_running_loop().time() - _RECENT_S
+        return [run_id for run_id, at in self._changed_at.items() if at >= since]
+
+
 @dataclass(slots=True)
 class _Watched:
     """A run with followers; `version` counts what they were told of it."""
@@ -108,6 +130,7 @@ class Progress:
         self._metrics = metrics
         self._watched: dict[UUID, _Watched] = {}
         self._watchers: dict[_Watcher, None] = {}
+        self._recent = _Recent()
         self._reads: dict[tuple[UUID, int], tuple[asyncio.Future[Sequence[LoggedEvent]], int]] = {}
 
     @property
@@ -128,9 +151,8 @@ class Progress:
             for follower in watched.followers:
                 if not follower.publish(events) and self._metrics is not None:
                     self._metrics.overflowed()
-        if self._watchers and not isinstance(group.events[-1], NodeOutputDelta):
-            for watcher in self._watchers:
-                watcher.touch([group.run_id])
+        if not isinstance(group.events[-1], NodeOutputDelta):
+            self._touch([group.run_id])
 
     def woken(self, run_ids: Sequence[UUID]) -> None:
         """Let the followers of these runs read; empty = all."""
@@ -140,6 +162,10 @@ class Progress:
                 watched.version += 1
                 for follower in watched.followers:
                     follower.fall_behind()
+        self._touch(run_ids)
+
+    def _touch(self, run_ids: Sequence[UUID]) -> None:
+        self._recent.touch(run_ids)
         for watcher in self._watchers:
             watcher.touch(run_ids)
 
@@ -229,8 +255,9 @@ class Progress:
     # ── lists ──
 
     async def changes(self, workspace_id: WorkspaceId) -> AsyncGenerator[Run]:
-        """Yield the unfinished runs of a workspace (100 at most), then each run that was made or changed.
+        """Yield the unfinished runs of a workspace (100 at most) and those that ended just now, then each that changes.
 
+        Those that ended just now would be missed by a client that has read its list before this began.
         A run is told at most four times a second; its last state always is.
         """
         watcher = _Watcher()
@@ -238,6 +265,9 @@ class Progress:
         try:
             for run in await self._reader.unfinished(workspace_id, 100):
                 yield watcher.told(run)
+            for run in await self._reader.find_many(frozenset({workspace_id}), self._recent.run_ids()):
+                if run.status.is_finished:
+                    yield watcher.told(run)
             while True:
                 await asyncio.sleep(_CHANGE_INTERVAL_S)
                 if not watcher.changed and not watcher.is_behind:

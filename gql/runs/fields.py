@@ -146,8 +146,8 @@ class RunSubscription:
 
     @subscription(
         Permission.READ,
-        description="Runs that were made or changed, for lists: first the unfinished ones (100 at most), then changes, at "
-        "most four a second for each run.",
+        description="Runs that were made or changed, for lists: first the unfinished ones (100 at most) and those that "
+        "ended in the last ten seconds, then changes, at most four a second for each run.",
     )
     async def run_changed(
         self,

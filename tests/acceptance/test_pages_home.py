@@ -162,6 +162,7 @@ async def test_a_shared_link_opens_after_signing_in_and_for_members_only(url: st
             run_id = await caller.start(await caller.create(name="Counting", graph=GRAPH), {"number": 7})
             await caller.ended(run_id)
         await page.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_label("E-mail")).to_be_visible()  # whoever leaves before has not signed out
         await page.goto(f"{url}/runs/{run_id}")
         await page.get_by_label("E-mail").fill("ada@example.com")
         await page.get_by_label("Password").fill("not the password")
@@ -173,6 +174,7 @@ async def test_a_shared_link_opens_after_signing_in_and_for_members_only(url: st
         await page.goto(f"{url}/runs/run_unknown")
         await expect(page.get_by_role("heading", name="No such run")).to_be_visible()
         await page.get_by_role("button", name="Sign out").click()
+        await expect(page.get_by_label("E-mail")).to_be_visible()  # whoever leaves before has not signed out
         await sign_up(page, url, "grace@example.com")
         await page.goto(f"{url}/runs/{run_id}")
         await expect(page.get_by_role("heading", name="No such run")).to_be_visible()

@@ -264,9 +264,6 @@ async def test_the_followers_of_a_real_log_miss_and_repeat_nothing(database: Dat
     assert [logged.seq for logged in await w.ended(run)] == list(range(1, 2_003)), "a finished run is told and done"
 
 
-# ── lists ──
-
-
 class Told:
     """What a client of `runChanged` hears, and when."""
 
@@ -382,5 +379,20 @@ def test_what_ended_while_nobody_listened_is_told_by_the_catch_up() -> None:
         last = {run_id: status for _, run_id, status, _ in told.heard}
         assert last == {known.id: RunStatus.FAILED, other.id: RunStatus.SUCCEEDED, fresh.id: RunStatus.RUNNING}
         await told.stop()
+
+    run_virtually(work())
+
+
+def test_what_ended_up_to_ten_seconds_before_is_told_first() -> None:
+    async def work() -> None:
+        stored = Stored()
+        for run in (long_ago := made(stored), just_now := made(stored)):
+            await asyncio.sleep(8)
+            changed(stored, run, RunSucceeded(1), status=RunStatus.SUCCEEDED)
+        await asyncio.sleep(4)
+        told = Told(stored)
+        await asyncio.sleep(1)
+        await told.stop()
+        assert [run_id for _, run_id, *_ in told.heard] == [just_now.id], f"and not {long_ago.id}"
 
     run_virtually(work())

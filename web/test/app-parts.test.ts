@@ -1,9 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { delayOf } from '../src/app/api/socket';
-import type { RunRowFragment } from '../src/app/generated/graphql';
 import { titleOfKind } from '../src/app/graph/kinds';
 import { CARD_WIDTH, heightOf, place } from '../src/app/graph/layout';
-import { withRun } from '../src/app/pages/home/use-runs';
 import { lookOf, type Status } from '../src/app/parts/status';
 import { formatAgo, formatDuration } from '../src/app/parts/time';
 
@@ -58,23 +56,4 @@ test('every state has a word of its own, one of a newer server too', () => {
   expect(new Set(states.map((state) => lookOf(state).word)).size).toBe(states.length);
   expect(lookOf('DREAMING' as Status).word).toBe('DREAMING');
   expect([titleOfKind('LLM_CALL'), titleOfKind('MY_OWN_KIND')]).toEqual(['Language model', 'My own kind']);
-});
-
-describe('the list of runs', () => {
-  const run = (id: string, createdAt: string, status = 'RUNNING') => ({ id, createdAt, status }) as unknown as RunRowFragment;
-  const known = [run('c', '2026-11-25T12:03:00Z'), run('a', '2026-11-25T12:01:00Z')];
-  const ids = (runs: readonly RunRowFragment[]) => runs.map(({ id }) => id);
-
-  test('takes a new run at its place', () => {
-    expect(ids(withRun(known, run('d', '2026-11-25T12:04:00Z')))).toEqual(['d', 'c', 'a']);
-    expect(ids(withRun(known, run('b', '2026-11-25T12:02:00Z')))).toEqual(['c', 'b', 'a']);
-    expect(ids(withRun(known, run('0', '2026-11-25T12:00:00Z')))).toEqual(['c', 'a', '0']);
-  });
-
-  test('changes a run where it is, and stays bounded', () => {
-    expect(withRun(known, run('a', '2026-11-25T12:01:00Z', 'SUCCEEDED'))[1]?.status).toBe('SUCCEEDED');
-    let runs: readonly RunRowFragment[] = [];
-    for (let minute = 10; minute < 50; minute++) runs = withRun(runs, run(`${minute}`, `2026-11-25T12:${minute}:00Z`));
-    expect([runs.length, runs[0]?.id, runs.at(-1)?.id]).toEqual([30, '49', '20']);
-  });
 });

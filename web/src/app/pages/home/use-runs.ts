@@ -1,31 +1,22 @@
 /** The recent runs of a workspace, kept as they are by a subscription. */
 
-import { useCallback, useEffect, useState } from 'react';
+import { useCallback } from 'react';
 import { useQuery, useSubscription } from 'urql';
 import { useReconnected } from '../../api/context';
-import { RecentRunsDocument, type RunRowFragment, RunsChangedDocument } from '../../generated/graphql';
+import { RecentRunsDocument, RunsChangedDocument, type RunsChangedSubscription } from '../../generated/graphql';
+import { type RunChanges, withChange, withChanges } from '../../parts/run-changes';
 
 const MOST = 30;
 
-/** Put a run in its place: newest first, each once, `MOST` of them. */
-export function withRun(runs: readonly RunRowFragment[], changed: RunRowFragment): readonly RunRowFragment[] {
-  const others = runs.filter(({ id }) => id !== changed.id);
-  const place = others.findIndex(({ createdAt }) => createdAt <= changed.createdAt);
-  return (place < 0 ? [...others, changed] : others.toSpliced(place, 0, changed)).slice(0, MOST);
-}
-
 export function useRuns(workspaceId: string) {
   const [{ data, error }, ask] = useQuery({ query: RecentRunsDocument, variables: { workspaceId }, requestPolicy: 'cache-and-network' });
-  const [runs, setRuns] = useState<readonly RunRowFragment[] | null>(null);
-  const [{ data: changed }] = useSubscription({ query: RunsChangedDocument, variables: { workspaceId } });
-  useEffect(() => {
-    if (data) setRuns(data.runs.nodes);
-  }, [data]);
-  useEffect(() => {
-    if (changed) setRuns((known) => withRun(known ?? [], changed.runChanged));
-  }, [changed]);
+  // Kept apart from the list: what is told before the list has come would be lost in it.
+  const [{ data: changes }] = useSubscription<RunsChangedSubscription, RunChanges>(
+    { query: RunsChangedDocument, variables: { workspaceId } },
+    (known, { runChanged }) => withChange(known, runChanged),
+  );
   // What ended while the socket was gone does not come by it.
   const readAgain = useCallback(() => ask({ requestPolicy: 'network-only' }), [ask]);
   useReconnected(readAgain);
-  return { runs, error, readAgain };
+  return { runs: data ? withChanges(data.runs.nodes, changes, MOST) : null, error, readAgain };
 }

@@ -2,23 +2,26 @@
 
 import { useQuery, useSubscription } from 'urql';
 import { Link } from 'wouter';
-import { type RunRowFragment, WorkflowRunsChangedDocument, WorkflowRunsDocument, type WorkflowRunsChangedSubscription } from '../../generated/graphql';
+import { WorkflowRunsChangedDocument, WorkflowRunsDocument, type WorkflowRunsChangedSubscription } from '../../generated/graphql';
 import { Empty, Loading } from '../../parts/empty';
 import { RequestError } from '../../parts/errors';
+import { type RunChanges, withChange, withChanges } from '../../parts/run-changes';
 import { StatusBadge } from '../../parts/status';
 import { Ago, formatDuration } from '../../parts/time';
 import { useWorkbench } from './workbench';
 
+const MOST = 20;
+
 export function Runs() {
   const { workflowId, workspaceId, mayEdit, open } = useWorkbench();
   const [{ data, error }, ask] = useQuery({ query: WorkflowRunsDocument, variables: { id: workflowId }, requestPolicy: 'cache-and-network' });
-  const [changed] = useSubscription<WorkflowRunsChangedSubscription, ReadonlyMap<string, RunRowFragment>>(
+  const [changed] = useSubscription<WorkflowRunsChangedSubscription, RunChanges>(
     { query: WorkflowRunsChangedDocument, variables: { workspaceId, workflowId } },
-    (known = new Map(), { runChanged }) => new Map([...known, [runChanged.id, runChanged]]),
+    (known, { runChanged }) => withChange(known, runChanged),
   );
   if (error && !data) return <RequestError error={error} onRetry={() => ask({ requestPolicy: 'network-only' })} />;
   if (!data?.workflow) return <Loading what="runs" />;
-  const runs = newest(data.workflow.runs.nodes, changed.data);
+  const runs = withChanges(data.workflow.runs.nodes, changed.data, MOST);
   if (runs.length === 0) {
     return (
       <Empty title="No run yet">
@@ -47,10 +50,4 @@ export function Runs() {
       ))}
     </ul>
   );
-}
-
-function newest(listed: readonly RunRowFragment[], changed: ReadonlyMap<string, RunRowFragment> | undefined): readonly RunRowFragment[] {
-  const all = new Map(listed.map((run) => [run.id, run]));
-  for (const [id, run] of changed ?? []) all.set(id, run);
-  return [...all.values()].sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1)).slice(0, 20);
 }
