@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from domain.ids import GraphId, WorkflowId
+    from domain.usage import UsageBucket
     from persistence.database import Database
 
-_ALL = UsageQuery(NOW - timedelta(days=1), NOW + timedelta(days=1), UsageGroup.MODEL)
 _LONG_LOG = """
 INSERT INTO run_events (run_id, seq, event_key, type, at, node_key, execution, data)
 SELECT $1, 1000 + n, 'Long/' || n, 'NodeRetrying', now(), 'a', n, '{"failure": {"code": "NO", "message": "It does not work."}}'
@@ -80,6 +80,12 @@ async def rows(w: World, table: str, run_id: RunId) -> int:
         return await connection.fetchval(f"SELECT count(*) FROM {table} WHERE run_id = $1", run_id)  # noqa: S608 -- ours
 
 
+async def used(w: World) -> list[Sequence[UsageBucket]]:
+    """Return all sums of the workspace."""
+    spans = [UsageQuery(NOW - timedelta(days=1), NOW + timedelta(days=1), group) for group in UsageGroup]
+    return [await PostgresUsage(w.database).buckets(w.workspace_id, span) for span in spans]
+
+
 async def noted(w: World) -> int:
     async with w.database.direct() as connection:
         return await connection.fetchval("SELECT count(*) FROM audit_entries")
@@ -93,7 +99,7 @@ async def test_a_run_goes_with_all_that_is_kept_of_it_and_its_usage_stays(databa
     w = bare_world(database)
     async with writing(w):
         run_id, other = await ran(w), await ran(w)
-        before = await PostgresUsage(database).buckets(w.workspace_id, _ALL)
+        before = await used(w)
         assert await removed(w, run_id) == [run_id]
         dump = await dump_of(database)
     tables = ("run_events", "node_runs", "run_commands", "queued_runs", "approvals", "data_rows")
@@ -101,7 +107,7 @@ async def test_a_run_goes_with_all_that_is_kept_of_it_and_its_usage_stays(databa
     assert dump.count(str(run_id)) == 1, "what it used of a model is known"
     assert await there(w, run_id, other) == [False, True]
     assert len(await w.log_rows(other)) == 5
-    assert await PostgresUsage(database).buckets(w.workspace_id, _ALL) == before
+    assert await used(w) == before
     with pytest.raises(NotFound):
         await w.log_rows(run_id)
     async with database.direct() as connection:
