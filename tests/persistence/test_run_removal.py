@@ -109,7 +109,7 @@ async def test_a_run_goes_with_all_that_is_kept_of_it_and_its_usage_stays(databa
     assert len(await w.log_rows(other)) == 5
     assert await used(w) == before
     with pytest.raises(NotFound):
-        await w.log_rows(run_id)
+        await w.reader.events_after(run_id, 0, 1)
     async with database.direct() as connection:
         noted = await connection.fetch("SELECT action, target_id FROM audit_entries")
     assert [tuple(row) for row in noted] == [("RUN_DELETED", to_global(Prefix.RUN, run_id))]
