@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from domain.identity import Scope
 from domain.ids import Prefix, RunId, from_global
+from gql.context import Context
 from tests.gql.test_steering import asking
 from tests.gql.test_sub_runs import calls, created
 from tests.support.identity import make_principal
@@ -147,3 +149,21 @@ async def test_somebody_elses_run_is_not_there_to_be_deleted(api: Api, ada: Prin
     eve = await make_principal(database, "eve")
     assert one_of((await deleted(api, eve, run))["userErrors"])["code"] == "NOT_FOUND"
     assert (await deleted(api, ada, run))["userErrors"] == []
+
+
+async def test_who_still_reads_the_log_of_a_run_that_goes_is_told_so(api: Api, ada: Principal) -> None:
+    each = {**STEP, "forEach": {"items": "input.list"}}
+    run = await ran(api, ada, await created(api, ada, "flow", each), input={"list": list(range(100))})
+    follow = "subscription ($id: ID!) {runEvents(runId: $id) {seq}}"
+    stream = await api.schema.stream(follow, variable_values={"id": run}, context_value=Context(api.services, ada))
+    results: list[Any] = []
+    async with aclosing(stream):
+        async for result in stream:
+            if not results:
+                assert (await deleted(api, ada, run))["userErrors"] == []
+            results.append(result)
+    seqs = [result.data["runEvents"]["seq"] for result in results[:-1]]
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert 1 <= len(seqs) < 200
+    (error,) = results[-1].errors
+    assert (error.extensions["code"], error.message) == ("NOT_FOUND", "The run was deleted.")
