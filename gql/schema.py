@@ -26,6 +26,7 @@ from gql.presenting import present
 from gql.previews import PreviewQuery
 from gql.runs.event_types import EVENT_TYPES
 from gql.runs.fields import RunMutation, RunQueries, RunSubscription
+from gql.runs.removal import RunRemovalMutation
 from gql.runs.reruns import RerunMutation
 from gql.runs.starts import RunStartMutation
 from gql.runs.steering import SteeringMutation
@@ -73,6 +74,7 @@ MUTATIONS: tuple[type[Any], ...] = (
     SteeringMutation,
     ApprovalMutation,
     RerunMutation,
+    RunRemovalMutation,
     DataTableMutation,
     CollectionMutation,
     ApiKeyMutation,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CHANNEL = "anabranch_runs"
 COMMAND_CHANNEL = "anabranch_commands"
-_MAX_NAMED_RUNS = 200  # a NOTIFY payload holds 8,000 bytes; 32 for each run
+MAX_NAMED_RUNS = 200  # a NOTIFY payload holds 8,000 bytes; 32 for each run
 
 APPEND = f"""
 WITH asked AS MATERIALIZED (
@@ -98,7 +98,7 @@ SELECT a.place, a.base, (
 def arguments(batch: Batch, sender: str) -> tuple[object, ...]:
     """Return the parameters of `APPEND`; `sender` lets a process ignore its own wake-ups."""
     runs = batch.runs
-    named = "".join(run.run_id.hex for run in runs) if len(runs) <= _MAX_NAMED_RUNS else ""
+    named = "".join(run.run_id.hex for run in runs) if len(runs) <= MAX_NAMED_RUNS else ""
     return (
         [run.run_id for run in runs],
         f"[{','.join([run.text() for run in runs])}]",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, insert, select
@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 
     from domain.audit import AuditQuery
     from domain.ports.paging import Page, PageRequest
-    from persistence.database import Database
+    from persistence.database import Database, DirectConnection
+
+_COLUMNS: Final = tuple(AuditEntry.__slots__)
+_ADD: Final = f"""
+INSERT INTO audit_entries ({", ".join(_COLUMNS)}) VALUES ({", ".join(f"${place + 1}" for place in range(len(_COLUMNS)))})
+"""  # noqa: S608 -- names of our own columns
+
+
+async def add_entry(connection: DirectConnection, entry: AuditEntry) -> None:
+    """Add an entry in somebody's transaction, which holds the row of the workspace."""
+    await connection.execute(_ADD, *(getattr(entry, name) for name in _COLUMNS))
 
 
 async def insert_entries(connection: AsyncConnection, entries: Sequence[AuditEntry]) -> None:
@@ -32,11 +42,7 @@ async def insert_entries(connection: AsyncConnection, entries: Sequence[AuditEnt
     # Locked, or a workspace that is deleted at this moment would turn an entry into a fault.
     held = select(workspaces.c.id).where(workspaces.c.id.in_(wanted)).with_for_update(read=True, key_share=True)
     there = frozenset((await connection.execute(held)).scalars())
-    rows = [
-        {name: getattr(entry, name) for name in AuditEntry.__slots__}
-        for entry in entries
-        if entry.workspace_id in there
-    ]
+    rows = [{name: getattr(entry, name) for name in _COLUMNS} for entry in entries if entry.workspace_id in there]
     if rows:
         await connection.execute(insert(audit_entries), rows)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from domain.errors import NotFound
 from domain.events import LoggedEvent
 from domain.ports.paging import Page
 from persistence.event_facts import read_event
@@ -19,6 +20,7 @@ _AFTER: Final = """
 SELECT seq, at, type, node_key, item_index, execution, data::text AS data
   FROM run_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
 """
+_IS_THERE: Final = "SELECT 1 FROM runs WHERE id = $1"
 _PAGES: Final = """
 SELECT asked.place, part.seq, part.at, part.type, part.node_key, part.item_index, part.execution, part.data
   FROM unnest($1::uuid[], $2::int[], $3::int[]) WITH ORDINALITY AS asked(run_id, after, before, place)
@@ -36,8 +38,16 @@ _BEHIND_ALL: Final = 2**31 - 1
 
 
 async def read_events_after(connection: Any, run_id: RunId, after: int, limit: int) -> list[LoggedEvent]:
-    """Read the events of a run behind seq `after`, oldest first."""
-    return [_logged(run_id, row) for row in await connection.fetch(_AFTER, run_id, after, limit)]
+    """Read the events of a run behind seq `after`, oldest first.
+
+    Raises:
+        NotFound: the run is gone.
+    """
+    rows = await connection.fetch(_AFTER, run_id, after, limit)
+    # Only then it is asked: nobody waits for events of a run that is not there.
+    if not rows and await connection.fetchval(_IS_THERE, run_id) is None:
+        raise NotFound("The run was deleted.")
+    return [_logged(run_id, row) for row in rows]
 
 
 async def read_log_pages(

@@ -65,9 +65,9 @@ WITH wanted AS MATERIALIZED (
 ), run AS (
   INSERT INTO runs (id, workspace_id, workflow_id, graph_id, node_count, trigger, triggered_by, priority, labels, input,
                     created_at, version, rerun_of, status, last_seq, nodes_done, concurrency_key, concurrency_limit, is_held,
-                    idempotency_key, request_hash)
+                    idempotency_key, request_hash, api_key_id)
   SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10::json, $11, $12, $13, 'QUEUED', 1 + counted.kept, counted.nodes,
-         $16, $17::int, $17::int IS NOT NULL, $18, $19
+         $16, $17::int, $17::int IS NOT NULL, $18, $19, $20
     FROM (SELECT count(*)::int AS kept, count(*) FILTER (WHERE item = -1) AS nodes,
                  count(*) FILTER (WHERE status = 'REUSED') AS reused FROM wanted) counted
    WHERE counted.reused = (SELECT count(*) FROM source)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import ColumnElement, Select, Text, cast, func, literal, select, text, tuple_
 
-from domain.ids import GraphId, RunId, UserId, WorkflowId, WorkspaceId
+from domain.ids import ApiKeyId, GraphId, RunId, UserId, WorkflowId, WorkspaceId
 from domain.run import (
     NEWEST_FIRST,
     OLDEST_FIRST,
@@ -254,7 +254,11 @@ class PostgresRuns:
         }
 
     async def events_after(self, run_id: RunId, after: int, limit: int) -> Sequence[LoggedEvent]:
-        """Return the events behind seq `after`, oldest first."""
+        """Return the events behind seq `after`, oldest first.
+
+        Raises:
+            NotFound: the run is gone.
+        """
         async with self._database.driver() as connection:
             return await read_events_after(connection, run_id, after, limit)
 
@@ -333,6 +337,7 @@ def _run(row: Any) -> Run:
         row.version,
         None if row.parent_run_id is None else RunId(row.parent_run_id),
         row.parent_node_key,
+        None if row.api_key_id is None else ApiKeyId(row.api_key_id),
     )
 
 

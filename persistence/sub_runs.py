@@ -30,9 +30,9 @@ _CALL: Final = """
 WITH run AS (
   INSERT INTO runs (id, workspace_id, workflow_id, graph_id, version, node_count, trigger, triggered_by, priority, input,
                     created_at, status, last_seq, parent_run_id, parent_node_key, parent_item_index, depth, concurrency_key,
-                    concurrency_limit, is_held)
+                    concurrency_limit, is_held, api_key_id)
   SELECT $2, p.workspace_id, $3, $4, $5, $6, 'SUBWORKFLOW', p.triggered_by, p.priority, $7::json, $8, 'QUEUED', 1, p.id, $9,
-         $10, p.depth + 1, $12, $13::int, $13::int IS NOT NULL
+         $10, p.depth + 1, $12, $13::int, $13::int IS NOT NULL, p.api_key_id
     FROM runs p WHERE p.id = $1 AND p.depth < $11
   RETURNING id, workspace_id, priority
 ), queued AS (

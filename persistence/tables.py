@@ -273,7 +273,7 @@ chunk_removals = Table(
 # ── runs ──
 
 # `request_hash` is there while the idempotency key is the run's; another run may take it over. With a `concurrency_limit` a
-# run needs one of so many turns of its workflow and `concurrency_key`, and is held until it has one.
+# run needs one of so many turns of its workflow and `concurrency_key`, and is held until it has one. An API key may go.
 runs = Table(
     "runs",
     metadata,
@@ -312,6 +312,7 @@ runs = Table(
     Column("parent_item_index", Integer),
     Column("depth", SmallInteger, nullable=False, server_default="0"),
     Column("rerun_of", Uuid, ForeignKey("runs.id", ondelete="SET NULL")),
+    Column("api_key_id", Uuid),
     one_of("status", RunStatus),
     one_of("trigger", TriggerKind),
     CheckConstraint("priority BETWEEN 1 AND 5", name="priority"),

@@ -210,7 +210,10 @@ class RerunService:
         return _Pinned(published.graph_id, definition, published.number)
 
     async def _input(self, run: Run) -> bytes:
-        return (await self._reader.payloads([run.id]))[run.id][0] or b"null"
+        payloads = (await self._reader.payloads([run.id])).get(run.id)
+        if payloads is None:
+            raise NotFound("The run was deleted.", path=["input", "runId"])
+        return payloads[0] or b"null"
 
     async def _record(self, run: Run) -> RunRecord:
         record = await self._reruns.record(run.id)
@@ -241,6 +244,7 @@ def _new_run(actor: Principal, before: Run, trigger: TriggerKind, pinned: _Pinne
         before.labels,
         rerun_of=before.id,
         version=pinned.version,
+        api_key_id=actor.api_key_id,
     )
 
 

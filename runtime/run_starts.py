@@ -165,6 +165,7 @@ class RunStarter:
             computed_key(definition, given) if key is None else key,
             definition.settings.concurrency,
             version=None if published is None else published.number,
+            api_key_id=actor.api_key_id,
         )
 
     async def _begin(self, run: NewRun) -> Started:
@@ -217,6 +218,7 @@ def as_queued(run: NewRun, kept_count: int = 0, logged_count: int = 0) -> Run:
         concurrency_key=run.concurrency_key or None,
         rerun_of=run.rerun_of,
         version=run.version,
+        api_key_id=run.api_key_id,
     )
 
 

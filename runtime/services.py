@@ -31,6 +31,7 @@ from persistence.reruns import PostgresReruns
 from persistence.run_listener import PostgresListener
 from persistence.run_log import PostgresRunLog
 from persistence.run_queue import PostgresRunQueue
+from persistence.run_removal import PostgresRunRemoval
 from persistence.runs import PostgresRuns
 from persistence.sealed import PostgresSealedValues
 from persistence.secrets import PostgresSecrets
@@ -77,6 +78,7 @@ from runtime.registry import load_registry
 from runtime.reruns import RerunService
 from runtime.retrieval import Retrieval
 from runtime.rotation import KeyRotation
+from runtime.run_removal import RunRemovalService
 from runtime.runs import RunService
 from runtime.secrets import SecretService
 from runtime.service_parts import StoredParts, VectorParts, own_database
@@ -120,6 +122,7 @@ class Services:
     documents: DocumentService
     runs: RunService
     steering: SteeringService
+    run_removal: RunRemovalService
     approvals: ApprovalService
     reruns: RerunService
     previews: PreviewService
@@ -224,6 +227,7 @@ async def open_services(settings: Settings, *, is_migrating: bool = True) -> Asy
             vectors.documents,
             runs,
             SteeringService(runs, steering, progress, engine.look),
+            RunRemovalService(runs, drafts, PostgresRunRemoval(database), progress, audit),
             ApprovalService(PostgresApprovals(database), engine.look),
             RerunService(drafts, PostgresReruns(database, workflows), reader, registry, engine, progress),
             PreviewService(workflow_service, runs, stored.secrets, registry.names),

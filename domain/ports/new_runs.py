@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from domain.ids import GraphId, RunId, UserId, WorkflowId, WorkspaceId
+    from domain.ids import ApiKeyId, GraphId, RunId, UserId, WorkflowId, WorkspaceId
     from domain.run import TriggerKind
     from domain.workflow import ConcurrencyPolicy
 
@@ -47,3 +47,5 @@ class NewRun:
     rerun_of: RunId | None = None
     version: int | None = None
     """Number of the workflow's version; None for a draft."""
+    api_key_id: ApiKeyId | None = None
+    """The key that it was asked for with."""

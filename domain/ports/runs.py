@@ -340,7 +340,11 @@ class RunReader(Protocol):
         ...
 
     async def events_after(self, run_id: RunId, after: int, limit: int) -> Sequence[LoggedEvent]:
-        """Return the events behind seq `after`, oldest first."""
+        """Return the events behind seq `after`, oldest first.
+
+        Raises:
+            NotFound: the run is gone.
+        """
         ...
 
     async def events(self, spans: Sequence[LogSpan], request: PageRequest) -> Mapping[LogSpan, Page[LoggedEvent]]:

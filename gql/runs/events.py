@@ -61,7 +61,10 @@ class RunEvent:
     @strawberry.field(description="The run as it is now.", graphql_type=_RUN)
     async def run(self, info: Info) -> object:
         """Load the run."""
-        return await find_node(info, to_global(Prefix.RUN, self.logged.run_id))
+        run = await find_node(info, to_global(Prefix.RUN, self.logged.run_id))
+        if run is None:
+            raise NotFound("The run was deleted.")
+        return run
 
 
 @strawberry.interface(description="Something that happened to a node.")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import cast
+from typing import Any, cast
 
 import strawberry
 from strawberry.scalars import JSON
+from strawberry.types.lazy_type import LazyType
 
 from domain import run as domain
-from domain.ids import UserId
+from domain.ids import ApiKeyId, Prefix, UserId, to_global
 from domain.json_codec import decode
 from domain.run import DeltaChannel, NodeRunStatus, RunStatus, SkipReason, TriggerKind, WaitReason
 from gql.context import Info
 from gql.enums import expose
+from gql.lookup import find_node
 from gql.users import User, load_users
+
+_API_KEY: Any = LazyType[Any, Any]("ApiKey", "gql.api_keys")
 
 expose(
     RunStatus,
@@ -149,12 +153,18 @@ class RunTrigger:
     """What started a run."""
 
     user_id: strawberry.Private[UserId | None]
+    api_key_id: strawberry.Private[ApiKeyId | None]
     kind: TriggerKind = strawberry.field(description="What kind of start it was.")
 
     @strawberry.field(description="The person, if one did, also through an API key.")
     async def user(self, info: Info) -> User | None:
         """Load the person."""
         return None if self.user_id is None else await info.context.loaders.load(load_users, self.user_id)
+
+    @strawberry.field(description="The API key, if one was used.", graphql_type=_API_KEY | None)
+    async def api_key(self, info: Info) -> object | None:
+        """Load the key."""
+        return None if self.api_key_id is None else await find_node(info, to_global(Prefix.API_KEY, self.api_key_id))
 
 
 def shown(encoded: bytes | None) -> JSON | None:

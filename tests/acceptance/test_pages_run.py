@@ -218,6 +218,32 @@ async def test_a_failed_run_is_run_again_from_what_failed_and_the_rest_is_reused
         await expect(preview).to_contain_text("Is reused (2): before, story")
 
 
+async def test_a_run_that_is_over_is_deleted_after_a_question_and_the_list_of_runs_is_without_it(
+    tmp_path: Path,
+) -> None:
+    async with signed_in(tmp_path) as (window, server, _, caller):
+        page, steps = window.page, {"nodes": [computing("step")], "edges": []}
+        workflow = await caller.create(name="Story", graph=steps)
+        stays, goes = await caller.start(workflow), await caller.start(workflow)
+        for run_id in (stays, goes):
+            await caller.ended(run_id)
+        await page.goto(f"{server.url}/runs/{goes}")
+        await page.get_by_role("button", name="Delete…").click()
+        dialog = page.get_by_role("dialog", name="Delete this run?")
+        await dialog.get_by_role("button", name="Keep it").click()
+        await expect(dialog).to_have_count(0)
+        assert (await caller.ask("{ runs { totalCount } }"))["runs"]["totalCount"] == 2
+        await page.get_by_role("button", name="Delete…").click()
+        await dialog.get_by_role("button", name="Delete", exact=True).click()
+        await expect(page).to_have_url(f"{server.url}/")
+        await expect(page.locator(f"a.run-row[href='/runs/{stays}']")).to_be_visible()
+        await expect(page.locator(f"a[href='/runs/{goes}']")).to_have_count(0)
+        assert (await caller.ask("{ runs { nodes { id } } }"))["runs"]["nodes"] == [{"id": stays}]
+        await page.goto(f"{server.url}/runs/{goes}")
+        await expect(page.get_by_text("No such run")).to_be_visible()
+        assert window.complaints == []
+
+
 async def test_a_run_is_explored_with_the_keyboard_alone(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as (window, server, model, caller):
         page = window.page

@@ -153,7 +153,7 @@ IDS: dict[str, Prefix] = {
     **{f"{verb}Workflow.input.id": Prefix.WORKFLOW for verb in ("update", "delete", "publish")},
     "restoreWorkflowVersion.input.id": Prefix.WORKFLOW,
     "run.id": Prefix.RUN,
-    **{f"{verb}Run.input.id": Prefix.RUN for verb in ("cancel", "pause", "resume")},
+    **{f"{verb}Run.input.id": Prefix.RUN for verb in ("cancel", "pause", "resume", "delete")},
     **{f"{verb}Secret.input.id": Prefix.SECRET for verb in ("update", "delete")},
     **{f"{verb}Connection.input.id": Prefix.CONNECTION for verb in ("delete", "test", "update")},
     "dataTable.id": Prefix.DATA_TABLE,

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from domain.errors import NotFound
 from domain.events import TERMINAL, Event, LoggedEvent
 from domain.ids import ExecutorId, GraphId, RunId, UserId, WorkflowId, WorkspaceId
 from domain.json_codec import encode
@@ -245,8 +246,11 @@ class World:
         return run.status
 
     async def log_rows(self, run_id: UUID) -> list[LoggedEvent]:
-        """Return the whole log as it is stored."""
-        return list(await self.reader.events_after(RunId(run_id), 0, 100_000))
+        """Return the whole log as it is stored; nothing of a run that is not there."""
+        try:
+            return list(await self.reader.events_after(RunId(run_id), 0, 100_000))
+        except NotFound:
+            return []
 
     async def ended(self, run_id: RunId) -> list[LoggedEvent]:
         """Follow a run to its end and return its log."""

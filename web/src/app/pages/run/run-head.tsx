@@ -5,6 +5,7 @@ import { CopyButton } from '../../parts/json-view';
 import { lookOf, StatusBadge } from '../../parts/status';
 import { Ago, Elapsed, Instant } from '../../parts/time';
 import { useTitle } from '../../parts/title';
+import { DeleteButton } from './delete-run';
 import { LinkState } from './link-state';
 import { CancelButton, PauseButton } from './run-actions';
 import { useStore } from './run-context';
@@ -44,6 +45,8 @@ export function RunHead({ run, followed, onRerun }: HeadProps) {
             Run again…
           </button>
         )}
+        {/* A called run goes with the one that called it. */}
+        {isFinished(view) && !run.parent && <DeleteButton runId={run.id} />}
         {!isFinished(view) && view.status !== 'CANCELING' && <PauseButton key={view.status} runId={run.id} isPaused={view.status === 'PAUSED'} />}
         {!isFinished(view) && <CancelButton runId={run.id} isCanceling={view.status === 'CANCELING'} />}
       </div>
