@@ -14,15 +14,14 @@ const SHOWN_MS = 3000;
 
 interface Form {
   readonly name: string;
-  readonly label: string;
-  /** What the button shows, which its label has to contain. */
+  /** What the button shows in the place of a picture. */
   readonly sign: string;
   readonly write: (request: Request, endpoint: string, schema: GraphQLSchema | null) => string;
 }
 
 const FORMS: readonly Form[] = [
-  { name: 'curl', label: 'Copy as curl', sign: 'curl', write: curlOf },
-  { name: 'TypeScript', label: 'Copy as TypeScript (TS)', sign: 'TS', write: typescriptOf },
+  { name: 'curl', sign: 'curl', write: curlOf },
+  { name: 'TypeScript', sign: 'TS', write: typescriptOf },
 ];
 
 /** What is said about the last copy: done, to be copied by hand, or not possible. */
@@ -64,8 +63,8 @@ export function CopyButtons() {
   return (
     <>
       {FORMS.map((form) => (
-        <ToolbarButton key={form.name} label={form.label} className="copy-as" onClick={() => void copy(form)}>
-          {form.sign}
+        <ToolbarButton key={form.name} label={`Copy as ${form.name}`} className="copy-as" onClick={() => void copy(form)}>
+          <span data-sign={form.sign} />
         </ToolbarButton>
       ))}
       {createPortal(<Outcome said={said} onDone={() => setSaid(null)} />, document.body)}

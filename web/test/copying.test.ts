@@ -21,7 +21,7 @@ function request(query: string, variables: Record<string, unknown> = {}, more: P
 function argumentsOf(command: string): string[] {
   const script = `curl() { printf '%s\\0' "$@"; }\n${command}`;
   const environment = { PATH: process.env['PATH'], ANABRANCH_TOKEN: 'a token' };
-  return execFileSync('bash', ['-c', script], { env: environment, encoding: 'utf8' }).split('\0').slice(0, -1);
+  return execFileSync('bash', ['--norc', '-c', script], { env: environment, encoding: 'utf8' }).split('\0').slice(0, -1);
 }
 
 function headersIn(given: readonly string[]): string[] {
@@ -55,7 +55,7 @@ describe('the operation that is copied', () => {
 
 describe('a command for bash', () => {
   test.each([HOSTILE, "'", "''", '', '-n', '$ANABRANCH_TOKEN'])('gives on the text as it is: %j', (text) => {
-    expect(execFileSync('bash', ['-c', `printf %s ${quoted(text)}`], { encoding: 'utf8' })).toBe(text);
+    expect(execFileSync('bash', ['--norc', '-c', `printf %s ${quoted(text)}`], { encoding: 'utf8' })).toBe(text);
   });
 
   test('sends the operation with its variables, and the token that the environment has', () => {
