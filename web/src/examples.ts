@@ -5,6 +5,7 @@
 
 import { isObject, type Json } from './app/editor/json';
 import { startingValue } from './app/forms/starting';
+import type { Scope } from './app/generated/graphiql/graphql';
 import addDocuments from './examples/add-documents.graphql?raw';
 import clock from './examples/clock.graphql?raw';
 import createCollection from './examples/create-collection.graphql?raw';
@@ -27,6 +28,8 @@ const KEY_LASTS_MS = 30 * 24 * 60 * 60 * 1000;
 /** What a workspace has that the tabs can be about; null where it has none. */
 export interface Holdings {
   readonly workspaceId: string;
+  /** What the user may do there. */
+  readonly may: readonly Scope[];
   /** The newest workflow that can run. */
   readonly workflow: { readonly id: string; readonly inputSchema: Json; readonly lastInput: Json } | null;
   readonly newestRunId: string | null;
@@ -43,14 +46,14 @@ export interface Example {
 /** The examples for whoever has this; null for who is not signed in, or has no workspace: those need nothing. */
 export function examplesFor(holdings: Holdings | null, now: number = Date.now()): readonly Example[] {
   if (!holdings) return [{ query: clock }, { query: server }, { query: whoAmI }];
-  const { workspaceId } = holdings;
+  const { workspaceId, tableId } = holdings;
   return [
     { query: whoAmI },
     { query: myWorkflows, variables: { workspaceId } },
     ...runExamples(holdings),
     ...collectionExamples(holdings),
-    ...(holdings.tableId ? [{ query: tableRows, variables: { tableId: holdings.tableId } }] : []),
-    {
+    ...when(tableId, { query: tableRows, variables: { tableId } }),
+    ...when(holdings.may.includes('ADMIN'), {
       query: makeKey,
       variables: {
         workspaceId,
@@ -58,32 +61,45 @@ export function examplesFor(holdings: Holdings | null, now: number = Date.now())
         scopes: ['READ', 'EXECUTE'],
         expiresAt: new Date(now + KEY_LASTS_MS).toISOString(),
       },
-    },
+    }),
   ];
 }
 
-function runExamples({ workspaceId, workflow, newestRunId, unfinishedRunId }: Holdings): Example[] {
+function when(isSo: unknown, ...examples: Example[]): Example[] {
+  return isSo ? examples : [];
+}
+
+function runExamples({ workspaceId, may, workflow, newestRunId, unfinishedRunId }: Holdings): Example[] {
+  const mayMake = workflow === null && may.includes('WRITE');
+  const mayStart = may.includes('EXECUTE') && (workflow !== null || mayMake);
   const runId = newestRunId ?? RUN;
   const hint = newestRunId ? '' : '# There is no run yet: execute StartRun first.\n# "@run" stands for what this page started last.\n';
+  const start = { workflowId: workflow?.id ?? WORKFLOW, input: workflow ? inputFor(workflow) : { name: 'Ada' } };
   return [
-    ...(workflow ? [] : [{ query: createWorkflow, variables: { workspaceId, name: 'Greeting' } }]),
-    { query: startRun, variables: { workflowId: workflow?.id ?? WORKFLOW, input: workflow ? inputFor(workflow) : { name: 'Ada' } } },
-    { query: hint + watchRun, variables: { runId: unfinishedRunId ?? runId, after: null } },
-    { query: hint + runSnapshot, variables: { runId } },
+    ...when(mayMake, { query: createWorkflow, variables: { workspaceId, name: 'Greeting' } }),
+    ...when(mayStart, { query: startRun, variables: start }),
+    ...when(
+      newestRunId ?? mayStart,
+      { query: hint + watchRun, variables: { runId: unfinishedRunId ?? runId, after: null } },
+      { query: hint + runSnapshot, variables: { runId } },
+    ),
   ];
 }
 
-function collectionExamples({ workspaceId, collectionId }: Holdings): Example[] {
+function collectionExamples({ workspaceId, may, collectionId }: Holdings): Example[] {
   const search = { collectionId: collectionId ?? COLLECTION, text: 'Where do rivers split?' };
-  if (collectionId) return [{ query: searchCollection, variables: search }];
   const documents = [
     { externalId: 'delta', text: 'A river splits where its bed is flat and it carries more than it can hold.' },
     { externalId: 'bread', text: 'Bread is baked from flour, water and yeast.' },
   ];
+  const mayMake = collectionId === null && may.includes('WRITE');
   return [
-    { query: createCollection, variables: { workspaceId, name: 'Notes' } },
-    { query: addDocuments, variables: { collectionId: COLLECTION, documents } },
-    { query: searchCollection, variables: search },
+    ...when(
+      mayMake,
+      { query: createCollection, variables: { workspaceId, name: 'Notes' } },
+      { query: addDocuments, variables: { collectionId: COLLECTION, documents } },
+    ),
+    ...when(collectionId ?? mayMake, { query: searchCollection, variables: search }),
   ];
 }
 

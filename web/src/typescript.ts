@@ -72,10 +72,10 @@ const FOLLOWING = `for await (const { data, errors } of client.iterate<Data>({ q
 }`;
 
 function resuming({ variable, field }: Resumption): string {
-  return `/** A refusal is the same the next time; everything else is a break of the connection. */
+  return `/** A refusal is the same the next time; everything else is a break of the connection, a timeout (4408) too. */
 function isRefusal(error: unknown): boolean {
   const code = typeof error === 'object' && error !== null && 'code' in error ? Number(error.code) : 0;
-  return error instanceof Error || Array.isArray(error) || (code >= 4400 && code < 4500);
+  return error instanceof Error || Array.isArray(error) || (code >= 4400 && code < 4500 && code !== 4408);
 }
 
 let pauseMs = 1000;

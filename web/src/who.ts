@@ -3,6 +3,7 @@
 import { askOpening, type Opening } from './api';
 import type { CookieSession } from './app/api/session';
 import type { Json } from './app/editor/json';
+import type { Role, Scope } from './app/generated/graphiql/graphql';
 import type { Holdings } from './examples';
 import type { Session } from './session';
 
@@ -81,13 +82,22 @@ export class Who {
   }
 }
 
-function viewerOf({ user, workspaces }: Opening): Viewer {
+/** What a role may do at most; a key or token may be kept to less. */
+const MAY: Readonly<Record<Role, readonly Scope[]>> = {
+  VIEWER: ['READ'],
+  EDITOR: ['READ', 'WRITE', 'EXECUTE'],
+  ADMIN: ['READ', 'WRITE', 'EXECUTE', 'ADMIN'],
+  OWNER: ['READ', 'WRITE', 'EXECUTE', 'ADMIN'],
+};
+
+function viewerOf({ user, scopes, workspaces }: Opening): Viewer {
   return {
     id: user.id,
     label: user.email ?? user.name,
     workspaces: (workspaces?.nodes ?? []).map((workspace) => ({
       workspaceId: workspace.id,
       name: workspace.name,
+      may: MAY[workspace.role].filter((scope) => scopes?.includes(scope)),
       workflow: workflowOf(first(workspace.workflows)),
       newestRunId: first(workspace.runs)?.id ?? null,
       unfinishedRunId: first(workspace.unfinished)?.id ?? null,

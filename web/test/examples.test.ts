@@ -8,6 +8,7 @@ const schema = buildSchema(readFileSync(new URL('../../schema.graphql', import.m
 
 const NEW: Holdings = {
   workspaceId: 'ws_1',
+  may: ['READ', 'WRITE', 'EXECUTE', 'ADMIN'],
   workflow: null,
   newestRunId: null,
   unfinishedRunId: null,
@@ -16,6 +17,7 @@ const NEW: Holdings = {
 };
 const OLD: Holdings = {
   workspaceId: 'ws_1',
+  may: ['READ', 'WRITE', 'EXECUTE', 'ADMIN'],
   workflow: { id: 'wf_1', inputSchema: null, lastInput: { question: 'Why?' } },
   newestRunId: 'run_2',
   unfinishedRunId: 'run_1',
@@ -88,6 +90,23 @@ describe('the examples', () => {
     const watch = examplesFor(NEW).find((example) => nameOf(example) === 'WatchRun');
     expect(watch?.query).toMatch(/^# There is no run yet: execute StartRun first/);
     expect(watch?.variables).toEqual({ runId: '@run', after: null });
+  });
+});
+
+describe('what the user may not do is no example', () => {
+  test('for who may only read', () => {
+    expect(examplesFor({ ...NEW, may: ['READ'] }).map(nameOf)).toEqual(['WhoAmI', 'MyWorkflows']);
+    expect(examplesFor({ ...OLD, may: ['READ'] }).map(nameOf)).toEqual([
+      'WhoAmI', 'MyWorkflows', 'WatchRun', 'RunSnapshot', 'SearchCollection', 'TableRows',
+    ]);
+  });
+
+  test('for who may start runs and change nothing', () => {
+    const may = ['READ', 'EXECUTE'] as const;
+    expect(examplesFor({ ...NEW, may }).map(nameOf)).toEqual(['WhoAmI', 'MyWorkflows']);
+    expect(examplesFor({ ...OLD, newestRunId: null, unfinishedRunId: null, may }).map(nameOf)).toEqual([
+      'WhoAmI', 'MyWorkflows', 'StartRun', 'WatchRun', 'RunSnapshot', 'SearchCollection', 'TableRows',
+    ]);
   });
 });
 

@@ -7,11 +7,13 @@ import { Who } from '../src/who';
 const EMPTY = { nodes: [] };
 const ADA = {
   user: { id: 'user_1', name: 'Ada', email: null },
+  scopes: ['READ', 'EXECUTE'],
   workspaces: {
     nodes: [
       {
         id: 'ws_1',
         name: 'Delta',
+        role: 'ADMIN',
         workflows: { nodes: [{ id: 'wf_1', inputSchema: null, latestRun: { input: { a: 1 } } }] },
         runs: { nodes: [{ id: 'run_2' }] },
         unfinished: EMPTY,
@@ -38,6 +40,7 @@ test('what the user has comes with who they are', async () => {
       {
         workspaceId: 'ws_1',
         name: 'Delta',
+        may: ['READ', 'EXECUTE'],
         workflow: { id: 'wf_1', inputSchema: null, lastInput: { a: 1 } },
         newestRunId: 'run_2',
         unfinishedRunId: null,
