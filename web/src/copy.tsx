@@ -113,7 +113,7 @@ function Outcome({ said, onDone }: { readonly said: Said | null; readonly onDone
           <h2>{said.title}</h2>
           {said.problem === undefined ? (
             <>
-              <p>The browser lets this page not use the clipboard. The text is selected: copy it with Ctrl+C.</p>
+              <p>The browser does not let this page use the clipboard. The text is selected: copy it with Ctrl+C.</p>
               <textarea ref={area} readOnly rows={14} spellCheck={false} aria-label="Text to copy" value={said.text} />
             </>
           ) : (
