@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -254,6 +255,8 @@ async def test_it_is_pictured_and_accessible(theme: Literal["light", "dark"], ur
         await page.evaluate("() => Object.defineProperty(navigator, 'clipboard', { value: undefined })")
         await page.get_by_role("button", name="Copy as curl").click()
         await expect(page.get_by_role("dialog", name="Copy as curl")).to_be_visible()
+        await expect(page.get_by_label("Text to copy")).to_have_value(re.compile(r"Bearer \$ANABRANCH_TOKEN"))
+        assert "curl" in await page.evaluate("() => getSelection().toString()")
         await look("graphiql-copy")
         assert window.complaints == []
     assert found == []

@@ -87,9 +87,9 @@ async def until_kept(page: Page, user_id: str, text: str) -> None:
 
 
 async def copied(page: Page, form: str) -> str:
-    """Copy the operation of the tab that is shown, and return what is on the clipboard."""
+    """Copy the operation of the tab that is shown with the keyboard, and return what is on the clipboard."""
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    await page.get_by_role("button", name=f"Copy as {form}").click()
+    await page.get_by_role("button", name=f"Copy as {form}").press("Enter")
     await expect(page.get_by_role("status")).to_have_text(f"Copied as {form}")
     return str(await page.evaluate("() => navigator.clipboard.readText()"))
 
