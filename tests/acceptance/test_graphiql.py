@@ -10,6 +10,8 @@ import pytest
 from playwright.async_api import expect
 
 from tests.support.browser import browsing
+from tests.support.graphiql import make_account, type_operation
+from tests.support.pages import PASSWORD
 from tests.support.probe import probing
 from tests.support.services import settings_on
 from tests.support.whole_server import serving_anabranch
@@ -19,19 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Literal
 
-    from playwright.async_api import Locator, Page
+    from playwright.async_api import Page
 
 pytestmark = pytest.mark.long
-
-
-async def type_operation(page: Page, text: str) -> None:
-    """Replace what is in the operation editor."""
-    await page.locator(".graphiql-query-editor .monaco-editor").first.click()
-    await page.keyboard.press("Control+A")
-    await page.keyboard.press("Delete")
-    # Typed in one piece, so that the editor does not close brackets by itself.
-    await page.keyboard.insert_text(text)
-    await expect(page.locator(".graphiql-query-editor .view-line")).to_have_count(1)
 
 
 async def brightness(page: Page) -> float:
@@ -61,7 +53,6 @@ async def test_a_subscription_ticks_and_nothing_leaves_the_server(color_scheme: 
         assert (await brightness(page) > 0.5) == (color_scheme == "light")
 
 
-PASSWORD = "a river that rejoins"
 SIGN_UP = """mutation ($email: String!, $password: String!) {
   signUp(input: { email: $email, password: $password }) { accessToken refreshToken userErrors { message } }
 }"""
@@ -80,30 +71,6 @@ async def sign_up(url: str, email: str) -> tuple[str, str]:
         answer = (await response.json())["data"]["signUp"]
     assert answer["userErrors"] == []
     return answer["accessToken"], answer["refreshToken"]
-
-
-async def execute(page: Page, tab: str) -> Locator:
-    """Run the operation of a tab; its answer is in the region that is returned."""
-    await page.get_by_role("tab", name=tab).click()
-    # The editor follows a moment later, and what it shows is what is executed.
-    await expect(page.locator(".graphiql-query-editor")).to_contain_text(tab)
-    await page.get_by_role("button", name="Execute").click()
-    return page.get_by_role("region", name="Result Window")
-
-
-async def test_the_tabs_make_a_workflow_run_it_and_watch_it(url: str) -> None:
-    access, refresh = await sign_up(url, "ada@example.com")
-    async with browsing() as window:
-        page = window.page
-        await page.goto(f"{url}/graphiql#token={access}&refresh={refresh}")
-        await expect(page.get_by_role("button", name="ada@example.com")).to_be_visible()
-        await expect(await execute(page, "CreateWorkflow")).to_contain_text('"isRunnable": true')
-        await expect(await execute(page, "StartRun")).to_contain_text('"id": "')
-        answer = await execute(page, "FollowRun")
-        await expect(answer).to_contain_text("RunSucceeded")
-        await expect(answer).to_contain_text("HELLO, ADA!")
-        await expect(await execute(page, "LatestRuns")).to_contain_text('"status": "SUCCEEDED"')
-        assert window.complaints == []
 
 
 async def test_the_link_of_dev_signs_in_for_one_tab_and_leaves_no_token_in_the_address(url: str) -> None:
@@ -131,9 +98,7 @@ async def test_one_signs_up_out_and_in_with_a_password(url: str) -> None:
         account = page.get_by_role("button", name="grace@example.com")
         await page.get_by_role("button", name="Sign in").first.click()
         await page.get_by_role("button", name="I have no account").click()
-        await page.get_by_label("E-mail").fill("grace@example.com")
-        await page.get_by_label("Password").fill(PASSWORD)
-        await page.get_by_role("button", name="Make an account").click()
+        await make_account(page, "grace@example.com")
         await account.click()
         await page.get_by_role("button", name="Sign out").click()
         await page.get_by_role("button", name="Sign in").first.click()

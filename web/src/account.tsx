@@ -1,72 +1,65 @@
-/** The button at the top right, and the dialog in which one signs in and out. */
+/** The button at the top that says who is signed in, and the dialog in which one signs in and out. */
 
-import { useGraphiQLActions } from '@graphiql/react';
-import { type FormEvent, useEffect, useRef, useState, useSyncExternalStore } from 'react';
-import { signIn, signOut, signUp, whoIs } from './api';
+import { type FormEvent, type RefObject, useState } from 'react';
+import { signIn, signOut, signUp } from './api';
 import type { CookieSession } from './app/api/session';
 import { type Session, tokensFromText, tokensOf } from './session';
+import type { Known, Viewer, Who, Workspace } from './who';
 
-interface AccountProps {
-  readonly session: Session;
-  /** The session of the pages, which counts where this tab has no token of its own. */
-  readonly shared: CookieSession;
-  /** The token of an invitation, or of the server's set-up link: whoever comes with one makes an account. */
-  readonly invite: string | null;
+interface ButtonProps {
+  readonly known: Known;
+  readonly workspace: Workspace | null;
+  readonly onOpen: () => void;
 }
 
-export function Account({ session, shared, invite }: AccountProps) {
-  const token = useSyncExternalStore(session.subscribe, session.snapshot);
-  const [name, askAgain] = useName(token, shared);
-  const dialog = useRef<HTMLDialogElement>(null);
-  const label = name ?? (token === null ? 'Sign in' : name === null ? 'Token not valid' : 'Signed in');
-  const close = () => dialog.current?.close();
-  useEffect(() => {
-    if (invite !== null) dialog.current?.showModal();
-  }, [invite]);
+export function AccountButton({ known: { viewer, isRefused, hasEnded }, workspace, onOpen }: ButtonProps) {
+  const isIn = viewer !== null && !hasEnded;
+  const label = isIn ? `${viewer.label}${workspace ? ` · ${workspace.name}` : ''}` : isRefused ? 'Token not valid' : 'Sign in';
   return (
-    <>
-      <button type="button" className="account" data-signed-in={Boolean(name)} onClick={() => dialog.current?.showModal()}>
-        {label}
-      </button>
-      <dialog ref={dialog} className="account-dialog" aria-label="Account">
-        {name === null || (token === null && name === undefined) ? (
-          <SignInForms session={session} invite={invite} isRefused={token !== null} onDone={close} />
-        ) : (
-          <SignedIn session={session} shared={shared} name={name ?? '…'} onDone={close} onShared={askAgain} />
-        )}
-        <button type="button" className="quiet" onClick={close}>
-          Close
-        </button>
-      </dialog>
-    </>
+    <button type="button" className="account" data-signed-in={isIn} aria-haspopup="dialog" title={label} onClick={onOpen}>
+      {label}
+    </button>
   );
 }
 
-/** The name behind a token, or behind the pages' session: undefined while it is asked for, null if there is none. */
-function useName(token: string | null, shared: CookieSession): [string | null | undefined, () => void] {
-  const [known, setKnown] = useState<{ token: string | null; name: string | null | undefined }>();
-  const [round, setRound] = useState(0);
-  const { introspect } = useGraphiQLActions();
-  useEffect(() => {
-    let isCurrent = true;
-    askName(token, shared)
-      // Whether the token is valid is not known while the server cannot be reached.
-      .catch(() => undefined)
-      .then((name) => {
-        if (!isCurrent) return;
-        setKnown({ token, name });
-        void introspect();
-      });
-    return () => {
-      isCurrent = false;
-    };
-  }, [token, shared, introspect, round]);
-  return [known?.token === token ? known?.name : undefined, () => setRound(round + 1)];
+interface DialogProps {
+  readonly ref: RefObject<HTMLDialogElement | null>;
+  readonly session: Session;
+  /** The session of the pages, which counts where this tab has no token of its own. */
+  readonly shared: CookieSession;
+  readonly who: Who;
+  readonly known: Known;
+  readonly invite: string | null;
+  readonly workspace: Workspace | null;
+  readonly onChoose: (workspaceId: string) => void;
 }
 
-async function askName(token: string | null, shared: CookieSession): Promise<string | null> {
-  if (token === null) await shared.makeReady();
-  return token !== null || shared.isBegun() ? whoIs(token) : null;
+export function AccountDialog({ ref, session, shared, who, known, invite, workspace, onChoose }: DialogProps) {
+  const { viewer, isRefused, hasEnded } = known;
+  const [isSwitching, setSwitching] = useState(false);
+  const isIn = viewer !== null && !hasEnded;
+  const close = () => ref.current?.close();
+  return (
+    <dialog ref={ref} className="account-dialog" aria-label="Account" onClose={() => setSwitching(false)}>
+      {isIn && !isSwitching ? (
+        <SignedIn
+          session={session}
+          shared={shared}
+          who={who}
+          viewer={viewer}
+          workspace={workspace}
+          onChoose={onChoose}
+          onSwitch={() => setSwitching(true)}
+          onDone={close}
+        />
+      ) : (
+        <SignInForms session={session} invite={invite} isRefused={isRefused} onDone={close} />
+      )}
+      <button type="button" className="quiet" onClick={close}>
+        Close
+      </button>
+    </dialog>
+  );
 }
 
 interface FormProps {
@@ -140,11 +133,14 @@ function SignInForms({ session, invite, isRefused, onDone }: SignInProps) {
 
 interface SignedInProps extends FormProps {
   readonly shared: CookieSession;
-  readonly name: string;
-  readonly onShared: () => void;
+  readonly who: Who;
+  readonly viewer: Viewer;
+  readonly workspace: Workspace | null;
+  readonly onChoose: (workspaceId: string) => void;
+  readonly onSwitch: () => void;
 }
 
-function SignedIn({ session, shared, name, onDone, onShared }: SignedInProps) {
+function SignedIn({ session, shared, who, viewer, workspace, onChoose, onSwitch, onDone }: SignedInProps) {
   const isShared = session.snapshot() === null;
   const leave = async () => {
     const token = await session.accessToken().catch(() => null);
@@ -152,16 +148,49 @@ function SignedIn({ session, shared, name, onDone, onShared }: SignedInProps) {
     if (token || isShared) await signOut(token).catch(() => undefined);
     if (isShared) shared.end();
     session.set(null);
-    onShared();
+    await who.ask();
+    onDone();
+  };
+  const goBack = () => {
+    session.set(null);
     onDone();
   };
   return (
     <>
-      <h2>{name}</h2>
+      <h2>{viewer.label}</h2>
       <p>{isShared ? 'Signed in on the pages of this server, in this browser.' : 'Signed in for this tab only.'}</p>
-      <button type="button" onClick={leave}>
-        Sign out
-      </button>
+      {workspace && <WorkspaceChoice viewer={viewer} workspace={workspace} onChoose={onChoose} />}
+      <div className="account-actions">
+        <button type="button" onClick={leave}>
+          Sign out
+        </button>
+        <button type="button" className="quiet" onClick={onSwitch}>
+          Use another account in this tab
+        </button>
+        {!isShared && shared.isBegun() && (
+          <button type="button" className="quiet" onClick={goBack}>
+            Be who is signed in on the pages
+          </button>
+        )}
+      </div>
     </>
+  );
+}
+
+type ChoiceProps = Pick<SignedInProps, 'viewer' | 'onChoose'> & { readonly workspace: Workspace };
+
+function WorkspaceChoice({ viewer, workspace, onChoose }: ChoiceProps) {
+  if (viewer.workspaces.length === 1) return <p>Workspace: {workspace.name}</p>;
+  return (
+    <label>
+      Workspace of “Fresh examples”
+      <select value={workspace.workspaceId} onChange={(event) => onChoose(event.target.value)}>
+        {viewer.workspaces.map(({ workspaceId, name }) => (
+          <option key={workspaceId} value={workspaceId}>
+            {name}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }

@@ -1,9 +1,12 @@
 /** The few operations that the page itself sends. */
 
+import type { OpeningQuery } from './app/generated/graphiql/graphql';
+import opening from './opening.graphql?raw';
 import type { SignedIn } from './session';
 
 interface Problem {
   readonly message: string;
+  readonly extensions?: { readonly code?: string };
 }
 
 interface Payload {
@@ -79,8 +82,13 @@ export const SIGN_OUT = `mutation SignOut {
   signOut(input: { isEverywhere: false }) { endedSessionCount userErrors { message } }
 }`;
 
+export const OPENING = opening;
+
+/** Who is signed in, and the newest of what they have; a key that may not read its workspace gives its owner only. */
+export type Opening = Pick<NonNullable<OpeningQuery['viewer']>, 'user'> & Partial<NonNullable<OpeningQuery['viewer']>>;
+
 export const WHO = `query Who {
-  viewer { user { name email } }
+  viewer { user { id name email } }
 }`;
 
 /** Sign in; throws what the server says against it. */
@@ -116,11 +124,25 @@ export async function signOut(accessToken: string | null): Promise<void> {
   await ask(SIGN_OUT, {}, accessToken, accessToken === null ? 'same-origin' : 'omit');
 }
 
-/** The name of whoever the token belongs to, or of who is signed in on the pages; null if nobody is (any more). */
-export async function whoIs(accessToken: string | null): Promise<string | null> {
-  const answer = (await post({ query: WHO }, accessToken)) as Answer<{
-    viewer: { user: { name: string; email: string | null } } | null;
-  }>;
-  const user = answer.data?.viewer?.user;
-  return user ? (user.email ?? user.name) : null;
+/** Who the token belongs to, or who is signed in on the pages, and what they have; null if nobody is (any more). */
+export async function askOpening(accessToken: string | null): Promise<Opening | null> {
+  const found = await viewerBy(OPENING, accessToken);
+  if (found.viewer || !found.isPartial) return found.viewer;
+  // A key that may not read its workspace has a name nevertheless.
+  const { viewer } = await viewerBy(WHO, accessToken);
+  return viewer;
+}
+
+async function viewerBy(query: string, accessToken: string | null) {
+  const { data, errors } = (await post({ query }, accessToken)) as Answer<{ viewer: Opening | null }>;
+  return { viewer: data?.viewer ?? null, isPartial: errors?.some((error) => !isUnauthenticated(error)) ?? false };
+}
+
+/** Tell whether an answer says that nobody is signed in who asks. */
+export function isRefusal(answer: unknown): boolean {
+  return (answer as Answer<unknown> | null)?.errors?.some(isUnauthenticated) ?? false;
+}
+
+function isUnauthenticated({ extensions }: Problem): boolean {
+  return extensions?.code === 'UNAUTHENTICATED';
 }

@@ -3,14 +3,13 @@
 import 'graphiql/setup-workers/vite';
 import 'graphiql/style.css';
 import './page.css';
-import { GraphiQL } from 'graphiql';
 import { createRoot } from 'react-dom/client';
-import { Account } from './account';
 import { refresh, refreshCookies } from './api';
 import { CookieSession } from './app/api/session';
-import { TABS } from './examples';
 import { createFetcher, createSocket } from './fetcher';
+import { Page } from './page';
 import { inviteIn, Session, tokensIn } from './session';
+import { Who } from './who';
 
 const session = new Session(window.sessionStorage, refresh);
 const shared = new CookieSession(window.localStorage, refreshCookies);
@@ -28,22 +27,31 @@ function takeFromAddress(): string | null {
 const invite = takeFromAddress();
 window.addEventListener('hashchange', takeFromAddress);
 
+const who = new Who(session, shared);
 const socket = createSocket(session, shared, window.location.origin);
-let opened = session.snapshot();
-session.subscribe(() => {
-  if (session.snapshot() === opened) return;
-  opened = session.snapshot();
-  // What is signed in is said once per socket: the next subscription opens a new one.
+const fetcher = createFetcher(session, shared, socket, () => who.end());
+
+const idOf = () => who.snapshot().viewer?.id ?? null;
+let opened = idOf();
+who.subscribe(() => {
+  if (idOf() === opened) return;
+  opened = idOf();
+  // Who is signed in is said once per socket: the next subscription opens a new one.
   socket.terminate();
 });
 
+let token = session.snapshot();
+session.subscribe(() => {
+  if (session.snapshot() === token) return;
+  token = session.snapshot();
+  void who.ask();
+});
+// Another tab signed in or out on the pages, or renewed their session.
+shared.onChangedElsewhere(window, () => {
+  if (session.snapshot() === null) void who.ask();
+});
+void who.ask();
+
 const root = document.getElementById('root');
 if (!root) throw new Error('The page has no root element.');
-createRoot(root).render(
-  <GraphiQL fetcher={createFetcher(session, shared, socket)} defaultTabs={TABS} showPersistHeadersSettings={false}>
-    <GraphiQL.Logo>
-      <span className="brand">Anabranch</span>
-      <Account session={session} shared={shared} invite={invite} />
-    </GraphiQL.Logo>
-  </GraphiQL>,
-);
+createRoot(root).render(<Page session={session} shared={shared} who={who} fetcher={fetcher} invite={invite} />);

@@ -1,6 +1,6 @@
 /** What an operation is, told from its text: GraphiQL's own knowledge of it lags behind for a moment after each change. */
 
-import { Kind, type OperationDefinitionNode, OperationTypeNode, parse } from 'graphql';
+import { type DocumentNode, Kind, type OperationDefinitionNode, OperationTypeNode, parse, separateOperations } from 'graphql';
 
 export interface Operation {
   readonly name: string | null;
@@ -17,8 +17,34 @@ export function operationOf(query: string, name: string | null): Operation {
 
 function operationsIn(query: string): OperationDefinitionNode[] {
   try {
-    return parse(query).definitions.filter((definition) => definition.kind === Kind.OPERATION_DEFINITION);
+    return operationsOf(parse(query));
   } catch {
     return [];
   }
+}
+
+function operationsOf(document: DocumentNode): OperationDefinitionNode[] {
+  return document.definitions.filter((definition) => definition.kind === Kind.OPERATION_DEFINITION);
+}
+
+export interface Chosen {
+  readonly operation: OperationDefinitionNode;
+  /** The operation and the fragments that it needs. */
+  readonly document: DocumentNode;
+}
+
+/**
+ * Choose the operation at a place of a document, else the one of this name, else the first. Throws what is wrong with a text
+ * that does not parse or has none.
+ */
+export function operationAt(query: string, offset: number, name: string | null): Chosen {
+  const document = parse(query);
+  const operations = operationsOf(document);
+  const chosen =
+    operations.find(({ loc }) => loc && loc.start <= offset && offset <= loc.end) ??
+    operations.find((operation) => operation.name?.value === name) ??
+    operations[0];
+  if (!chosen) throw new Error('There is no operation in this tab.');
+  const needed = separateOperations(document)[chosen.name?.value ?? ''];
+  return { operation: chosen, document: needed ?? document };
 }

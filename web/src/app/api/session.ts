@@ -43,6 +43,11 @@ export class CookieSession {
     return this.storage.getItem(KEY) !== null;
   }
 
+  /** Call whenever another tab signs in or out, or renews. */
+  onChangedElsewhere(page: Window, listener: () => void): void {
+    page.addEventListener('storage', ({ key }) => key === KEY && listener());
+  }
+
   /** Whether the session is about to run out: the server takes an expired one for nobody. */
   isDue(): boolean {
     const until = this.storage.getItem(KEY);
