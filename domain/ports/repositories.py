@@ -225,7 +225,11 @@ class Connections(Protocol):
         ...
 
     async def set_default(self, workspace_id: WorkspaceId, connection_id: ConnectionId | None) -> None:
-        """Make a connection the one that nodes use when they name none; None = no connection is."""
+        """Make a connection the one that nodes use when they name none; None = no connection is.
+
+        Raises:
+            NotFound: it is gone; the default stays what it was.
+        """
         ...
 
     async def list_defaults(
