@@ -77,11 +77,14 @@ class PostgresRuns:
         async with self._database.single() as connection:
             return [_run(row) for row in (await connection.execute(statement)).all()]
 
-    async def unfinished(self, workspace_id: WorkspaceId, limit: int) -> Sequence[Run]:
-        """Return unfinished runs, newest first."""
+    async def unfinished(
+        self, workspace_id: WorkspaceId, limit: int, workflow_id: WorkflowId | None = None
+    ) -> Sequence[Run]:
+        """Return unfinished runs of a workspace, or of one of its workflows, newest first."""
+        of_workflow = () if workflow_id is None else (runs.c.workflow_id == workflow_id,)
         statement = (
             _select_runs()
-            .where(runs.c.workspace_id == workspace_id, is_unfinished())
+            .where(runs.c.workspace_id == workspace_id, is_unfinished(), *of_workflow)
             .order_by(runs.c.id.desc())
             .limit(limit)
         )

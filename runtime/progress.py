@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from uuid import UUID
 
-    from domain.ids import RunId, WorkspaceId
+    from domain.ids import RunId, WorkflowId, WorkspaceId
     from domain.ports.runs import Group, RunReader
     from domain.run import Run
     from runtime.metrics import Metrics
@@ -67,9 +67,10 @@ class _Follower:
 class _Watcher:
     """One client's list of runs: which have changed since it looked."""
 
-    __slots__ = ("changed", "is_behind", "unfinished", "wake")
+    __slots__ = ("changed", "is_behind", "unfinished", "wake", "workflow_id")
 
-    def __init__(self) -> None:
+    def __init__(self, workflow_id: WorkflowId | None) -> None:
+        self.workflow_id = workflow_id
         self.changed: dict[UUID, None] = {}
         self.unfinished: dict[UUID, None] = {}
         """Told runs that had not ended: when something was missed, they are looked at again."""
@@ -228,15 +229,15 @@ class Progress:
 
     # ── lists ──
 
-    async def changes(self, workspace_id: WorkspaceId) -> AsyncGenerator[Run]:
-        """Yield the unfinished runs of a workspace (100 at most), then each run that was made or changed.
+    async def changes(self, workspace_id: WorkspaceId, workflow_id: WorkflowId | None = None) -> AsyncGenerator[Run]:
+        """Yield the unfinished runs of a workspace, or of one of its workflows (100 at most), then each run that was made or changed.
 
         A run is told at most four times a second; its last state always is.
         """
-        watcher = _Watcher()
+        watcher = _Watcher(workflow_id)
         self._watchers[watcher] = None
         try:
-            for run in await self._reader.unfinished(workspace_id, 100):
+            for run in await self._reader.unfinished(workspace_id, 100, workflow_id):
                 yield watcher.told(run)
             while True:
                 await asyncio.sleep(_CHANGE_INTERVAL_S)
@@ -260,7 +261,7 @@ class Progress:
             runs = list(await self._reader.find_many(frozenset({workspace_id}), changed))
             if is_behind:
                 known = {run.id for run in runs}
-                unfinished = await self._reader.unfinished(workspace_id, 100)
+                unfinished = await self._reader.unfinished(workspace_id, 100, watcher.workflow_id)
                 runs += [run for run in unfinished if run.id not in known]
         except DatabaseUnavailable:
             watcher.touch(changed)

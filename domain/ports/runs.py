@@ -233,8 +233,10 @@ class RunReader(Protocol):
         """Return those of the runs that exist in these workspaces, in any order."""
         ...
 
-    async def unfinished(self, workspace_id: WorkspaceId, limit: int) -> Sequence[Run]:
-        """Return unfinished runs, newest first."""
+    async def unfinished(
+        self, workspace_id: WorkspaceId, limit: int, workflow_id: WorkflowId | None = None
+    ) -> Sequence[Run]:
+        """Return unfinished runs of a workspace, or of one of its workflows, newest first."""
         ...
 
     async def unfinished_counts(self) -> Mapping[RunStatus, int]:

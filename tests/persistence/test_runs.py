@@ -122,6 +122,8 @@ async def test_runs_are_listed_newest_first_page_by_page_and_by_what_is_asked(da
 
     assert [run.id for run in await w.reader.unfinished(w.workspace_id, 3)] == newest[:3]
     assert runs[0] not in {run.id for run in await w.reader.unfinished(w.workspace_id, 10)}
+    of_first = await w.reader.unfinished(w.workspace_id, 10, first[1])
+    assert [run.id for run in of_first] == [runs[4], runs[2]]
     assert await w.reader.has_unfinished(first[1])
     assert not await w.reader.has_unfinished(WorkflowId(uuid7()))
 

@@ -68,9 +68,12 @@ class Stored:
             self.runs[run_id] for run_id in run_ids if run_id in self.runs and self.runs[run_id].workspace_id in within
         ]
 
-    async def unfinished(self, workspace_id: WorkspaceId, limit: int) -> Sequence[Run]:
+    async def unfinished(
+        self, workspace_id: WorkspaceId, limit: int, workflow_id: WorkflowId | None = None
+    ) -> Sequence[Run]:
         """Read unfinished runs."""
         found = [run for run in self.runs.values() if run.workspace_id == workspace_id and not run.status.is_finished]
+        found = [run for run in found if workflow_id in {None, run.workflow_id}]
         return found[-limit:]
 
     def write(self, *events: Event, is_told: bool = True, is_own: bool = True) -> None:
