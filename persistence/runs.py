@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from domain.events import LoggedEvent
     from domain.ports.paging import Page, PageRequest
-    from domain.ports.runs import LogSpan
+    from domain.ports.runs import LogPart, LogSpan
     from domain.run import NodeRunQuery, RunOrder, RunQuery
     from persistence.database import Database
     from persistence.paging import Owner
@@ -256,10 +256,10 @@ class PostgresRuns:
             for row in rows
         }
 
-    async def events_after(self, run_id: RunId, after: int, limit: int) -> Sequence[LoggedEvent]:
-        """Return the events behind seq `after`, oldest first."""
+    async def events_after(self, run_id: RunId, after: int, limit: int, max_bytes: int | None = None) -> LogPart:
+        """Return the events behind seq `after`: so many, or fewer where what they hold may exceed so many bytes."""
         async with self._database.driver() as connection:
-            return await read_events_after(connection, run_id, after, limit)
+            return await read_events_after(connection, run_id, after, limit, max_bytes)
 
     async def events(self, spans: Sequence[LogSpan], request: PageRequest) -> Mapping[LogSpan, Page[LoggedEvent]]:
         """Return a page of each of several parts of logs, oldest first; the cursors are the seqs."""

@@ -218,6 +218,13 @@ class RunQueue(Protocol):
         ...
 
 
+class LogPart(NamedTuple):
+    """Some events of a log, oldest first, and whether there may be more behind them."""
+
+    events: Sequence[LoggedEvent]
+    has_more: bool
+
+
 class LogSpan(NamedTuple):
     """A part of the log of a run: what is between two seqs."""
 
@@ -341,8 +348,11 @@ class RunReader(Protocol):
         """Return input and output of nodes as they were written; a longer output than the limit is left out."""
         ...
 
-    async def events_after(self, run_id: RunId, after: int, limit: int) -> Sequence[LoggedEvent]:
-        """Return the events behind seq `after`, oldest first."""
+    async def events_after(self, run_id: RunId, after: int, limit: int, max_bytes: int | None = None) -> LogPart:
+        """Return the events behind seq `after`: so many, or fewer where what they hold may exceed so many bytes.
+
+        The first is there whatever its size, if there is one at all.
+        """
         ...
 
     async def events(self, spans: Sequence[LogSpan], request: PageRequest) -> Mapping[LogSpan, Page[LoggedEvent]]:

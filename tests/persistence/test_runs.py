@@ -178,7 +178,7 @@ async def test_the_log_is_paged_forwards_and_backwards_by_seq(database: Database
     assert await page(9, before=3, back=True) == ([1, 2], True, False)
     assert await page(9, after=2, before=5) == ([3, 4], False, True)
     assert await sole(w.reader.count_events([run])) == 6
-    assert names(await w.reader.events_after(run, 4, 1)) == ["NodeStarted b"]
+    assert names((await w.reader.events_after(run, 4, 1)).events) == ["NodeStarted b"]
     (last,) = (await sole(w.reader.events([LogSpan(run, 0, None)], PageRequest(1, is_backward=True)))).items
     assert isinstance(last.event, NodeFailed)
     assert (last.at, last.event) == (NOW, failed("b"))

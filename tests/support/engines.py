@@ -246,7 +246,7 @@ class World:
 
     async def log_rows(self, run_id: UUID) -> list[LoggedEvent]:
         """Return the whole log as it is stored."""
-        return list(await self.reader.events_after(RunId(run_id), 0, 100_000))
+        return list((await self.reader.events_after(RunId(run_id), 0, 100_000)).events)
 
     async def ended(self, run_id: RunId) -> list[LoggedEvent]:
         """Follow a run to its end and return its log."""
