@@ -13,7 +13,10 @@ from prometheus_client import CollectorRegistry, generate_latest, multiprocess
 from prometheus_client.mmap_dict import MmapedDict
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable
+    from typing import TypeAlias
+
+    _Read: TypeAlias = Callable[[str], Iterable[tuple[str, float, float, int]]]
 
 _SUMMED: Final = ("counter", "histogram")
 _ENDED: Final = "ended"
@@ -75,8 +78,7 @@ def _added(files: Iterable[Path]) -> dict[str, float]:
     for file in files:
         # Whoever was killed while it made the file has left nothing readable; what comes before a bad place counts.
         with suppress(FileNotFoundError, RuntimeError, struct.error):
-            read = MmapedDict.read_all_values_from_file(str(file))  # pyright: ignore[reportUnknownMemberType] -- no types
-            for key, value, _, _ in cast("Iterable[tuple[str, float, float, int]]", read):
+            for key, value, _, _ in cast("_Read", MmapedDict.read_all_values_from_file)(str(file)):  # pyright: ignore[reportUnknownMemberType] -- no types
                 sums[key] = sums.get(key, 0.0) + value
     return sums
 
