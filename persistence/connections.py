@@ -22,7 +22,7 @@ from domain.connections import (
 )
 from domain.errors import AlreadyExists, Conflict, LimitExceeded, NotFound
 from domain.ids import ConnectionId, WorkspaceId
-from domain.ports.repositories import Sealed
+from domain.ports.connections import Sealed
 from domain.prices import ModelPrice
 from domain.uses import Usable, UseKind
 from persistence.limit_tables import connection_limits

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from domain.identity import Principal
     from domain.ids import WorkspaceId
     from domain.ports.audit import AuditTrail
+    from domain.ports.connections import Connections, Sealed
     from domain.ports.paging import Page, PageRequest
-    from domain.ports.repositories import Connections, Sealed
     from runtime.encryption import Vault
 
 _ANY = "any"
