@@ -232,6 +232,32 @@ def addresses(settings: ConnectionSettings) -> list[tuple[str, list[str]]]:
     return [(origin, [*path, str(place)]) for place, origin in enumerate(settings.allowed_origins)]
 
 
+def credential_path(settings: ConnectionSettings) -> list[str]:
+    """Return the path of the argument that gives the credential."""
+    if isinstance(settings, PostgresSettings):
+        return ["input", "settings", "postgres", "password"]
+    if isinstance(settings, OpenaiCompatibleSettings):
+        return ["input", "settings", "openaiCompatible", "apiKey"]
+    return ["input", "settings", "httpAuth", "credential"]
+
+
+def exposure(before: ConnectionSettings, after: ConnectionSettings) -> str | None:
+    """Return the argument that would send a stored credential elsewhere, or less well protected; None = none does.
+
+    Both are of one kind and in their stored form.
+    """
+    known = {address for address, _ in addresses(before)}
+    moved = next((path for address, path in addresses(after) if address not in known), None)
+    if isinstance(before, PostgresSettings) and isinstance(after, PostgresSettings):
+        if moved is not None:
+            return "host" if before.host != after.host else "port"
+        return "isTlsVerified" if before.is_tls_verified and not after.is_tls_verified else None
+    if moved is None and isinstance(before, HttpAuthSettings) and isinstance(after, HttpAuthSettings):
+        # In a query, for example, it is in the logs of every server on the way.
+        return "scheme" if before.scheme is not after.scheme else None
+    return None if moved is None else moved[3]
+
+
 def normalise_origin(text: str, path: list[str]) -> str:
     """Return `scheme://host[:port]` in lower case, without the scheme's own port.
 

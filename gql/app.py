@@ -23,6 +23,7 @@ from gql.http import Endpoint
 from gql.observing import REQUEST_ID
 from gql.schema import build_schema
 from gql.trusted import load_trusted
+from gql.unread import Unread
 from runtime.services import open_services as open_all_services
 
 if TYPE_CHECKING:
@@ -122,9 +123,12 @@ async def healthz(request: Request) -> Response:
 class _Server(uvicorn.Server):
     """uvicorn's server, which says when it has started and raises what keeps it from starting."""
 
-    def __init__(self, config: uvicorn.Config, app: Starlette, on_started: Callable[[], None] | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: Starlette, unread: Unread, on_started: Callable[[], None] | None
+    ) -> None:
         super().__init__(config)
         self._app = app
+        self._unread = unread
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -140,6 +144,14 @@ class _Server(uvicorn.Server):
             log.disabled = False
         if self._on_started is not None:
             self._on_started()
+
+    async def main_loop(self) -> None:
+        """Serve until told to stop; break off closed connections whose peers do not read."""
+        watching = asyncio.create_task(self._unread.watch(self.server_state.connections), name="watch unread")
+        try:
+            await super().main_loop()
+        finally:
+            watching.cancel()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams, which would go on for ever, then wait for the rest and stop."""
@@ -211,7 +223,8 @@ def server(app: Starlette, settings: Settings, *, on_started: Callable[[], None]
         log_level="warning",
         lifespan="on",
     )
-    return _Server(config, app, on_started)
+    # Who answers no ping for as long is closed, too.
+    return _Server(config, app, Unread(settings.api.ping_interval_s), on_started)
 
 
 async def serve(app: Starlette, settings: Settings, *, on_started: Callable[[str], None] | None = None) -> None:

@@ -145,6 +145,15 @@ class ConnectionSettingsInput:
     http_auth: strawberry.Maybe[HttpAuthSettingsInput] = strawberry.field(description="A credential for HTTP requests.")
 
 
+def removes_credential(given: ConnectionSettingsInput) -> bool:
+    """Tell whether the credential is given as null, which is not the same as leaving it out."""
+    if given.openai_compatible:
+        return given.openai_compatible.value.api_key is None
+    if given.postgres:
+        return given.postgres.value.password is None
+    return given.http_auth is not None and given.http_auth.value.credential is None
+
+
 def read_settings(given: ConnectionSettingsInput) -> tuple[domain.ConnectionSettings, str | None]:
     """Convert settings to those of the domain, and the credential apart from them."""
     if given.openai_compatible:

@@ -16,7 +16,13 @@ from domain.identity import Permission
 from domain.ids import ConnectionId, Prefix, WorkspaceId, to_global
 from domain.uses import Usable, UseKind
 from gql.absent import ABSENT, or_none
-from gql.connection_settings import ConnectionSettings, ConnectionSettingsInput, read_settings, show_settings
+from gql.connection_settings import (
+    ConnectionSettings,
+    ConnectionSettingsInput,
+    read_settings,
+    removes_credential,
+    show_settings,
+)
 from gql.context import Context, Info
 from gql.enums import expose
 from gql.fields import mutation
@@ -174,7 +180,8 @@ class UpdateConnectionInput:
         description="Its new name; refused while nodes use the old one."
     )
     settings: strawberry.Maybe[ConnectionSettingsInput | None] = strawberry.field(
-        description="Whole new settings of the same kind; a credential that is absent stays, unless the address changes."
+        description="Whole new settings of the same kind; a credential that is absent stays, and has to "
+        "be given again where it would go elsewhere or less well protected; null removes it."
     )
     max_concurrent: strawberry.Maybe[int | None] = strawberry.field(
         description="Requests at once; null = no limit of its own."
@@ -247,14 +254,16 @@ def _draft(given: CreateConnectionInput) -> ConnectionDraft:
 
 
 def _change(given: UpdateConnectionInput) -> ConnectionChange:
-    settings, credential = None, None
+    settings, credential, is_removed = None, None, False
     if given.settings and given.settings.value:
         settings, credential = read_settings(given.settings.value)
+        is_removed = removes_credential(given.settings.value)
     caps = (("maxConcurrent", given.max_concurrent), ("requestsPerMinute", given.requests_per_minute))
     return ConnectionChange(
         name=given.name.value if given.name else None,
         settings=settings,
         credential=credential,
+        is_credential_removed=is_removed,
         caps={name: cap.value for name, cap in caps if cap},
     )
 

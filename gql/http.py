@@ -37,7 +37,8 @@ from gql.requests import (
     negotiate,
     read_parameters,
 )
-from gql.socket import SocketHandler, Sockets
+from gql.socket import SocketHandler
+from gql.sockets import Sockets
 from gql.stream_formats import encode_json
 from gql.streams import Streams
 from gql.trusted import TrustedDocuments, Untrusted

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from graphql import GraphQLError
-from starlette.responses import JSONResponse
-from starlette.websockets import WebSocket
 from strawberry.http.exceptions import NonJsonMessageReceived, NonTextMessageReceived, WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 from strawberry.types.graphql import OperationType
@@ -20,21 +18,21 @@ from gql.credentials import bearer_token, find_caller, sent_token
 from gql.limits import refuse_long
 from gql.observing import Observed, outcome_of
 from gql.presenting import present, refusal
-from gql.rates import REFUSED, Floods, Silence
+from gql.rates import REFUSED
 from gql.results import ending, payload
 from gql.sessions import session_checks
 from gql.socket_messages import ClientMessage, Closing, Complete, Init, Ping, Pong, Subscribe, read_message
+from gql.sockets import SILENT
 from gql.trusted import Untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine, Generator, Mapping, Sequence
+    from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 
-    from starlette.types import ASGIApp, Receive, Scope, Send
     from strawberry.asgi import ASGIWebSocketAdapter
 
     from domain.identity import Principal
+    from gql.sockets import Sockets
     from gql.trusted import TrustedDocuments
-    from runtime.metrics import Metrics
     from runtime.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -42,66 +40,6 @@ _log = logging.getLogger(__name__)
 _CLEAN_UP_S = 5.0
 """How long a closed socket waits for its operations to end."""
 _MAX_REASON_BYTES = 123
-_SILENT = "anabranch.silent"
-
-
-class Sockets:
-    """The websockets and streams of this process, bounded together."""
-
-    def __init__(self, limit: int, floods: Floods) -> None:
-        self._limit = limit
-        self.floods = floods
-        self._silence = Silence()
-        self.count = 0
-        self.operation_count = 0
-        self.stream_count = 0
-        self.mutations: set[asyncio.Task[None]] = set()
-        """Those whose client has left in the middle."""
-        self.stopping = asyncio.Event()
-        """Set when the server stops, which ends streams; the server itself closes the websockets."""
-
-    def watch(self, metrics: Metrics) -> None:
-        """Have them counted."""
-        metrics.watch("sockets", "Open websockets.", lambda: self.count)
-        metrics.watch("socket_operations", "Operations at work on websockets.", lambda: self.operation_count)
-        metrics.watch("streams", "Open streams over HTTP.", lambda: self.stream_count)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether there is no place for another."""
-        return self.count + self.stream_count >= self._limit
-
-    @contextmanager
-    def streaming(self) -> Generator[None]:
-        """Count a stream while it lasts."""
-        self.stream_count += 1
-        try:
-            yield
-        finally:
-            self.stream_count -= 1
-
-    async def serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a websocket, or refuse the handshake with 503."""
-        websocket = WebSocket(scope, receive, send)
-        if self.is_full:
-            await websocket.send_denial_response(_too_many(503))
-            return
-        silent = self._silence.begin(websocket.client.host if websocket.client else "")
-        if silent is None:
-            await self.floods.hold()
-            await websocket.send_denial_response(_too_many(429))
-            return
-        scope[_SILENT] = silent
-        self.count += 1
-        try:
-            await app(scope, receive, send)
-        finally:
-            self.count -= 1
-            silent.end()
-
-
-def _too_many(status: int) -> JSONResponse:
-    return JSONResponse({"message": "Too many websockets; try again later."}, status, {"Retry-After": "5"})
 
 
 class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
@@ -179,7 +117,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         await self._send({"type": "connection_ack"})
         self._start(self._ping(), "ping")
         if self._principal is not None:
-            self._handshake.scope[_SILENT].end()  # one of nobody's stays counted: a network has only so many of those
+            self._handshake.scope[SILENT].end()  # one of nobody's stays counted: a network has only so many of those
             self._start(self._watch_session(self._principal), "session")
 
     async def _subscribe(self, message: Subscribe) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gql.observing import Observed
     from gql.requests import Accepted, Parameters
     from gql.schema import Schema
-    from gql.socket import Sockets
+    from gql.sockets import Place, Sockets
     from gql.stream_formats import StreamFormat
     from runtime.settings import Settings
 
@@ -69,7 +69,8 @@ class Streams:
         """Return the answer to a subscription.
 
         Raises:
-            Refused: the client reads no stream, is a page of another site or nobody any more, or there is no place.
+            Refused: the client reads no stream, is a page of another site or nobody any more, or there is no place, or
+                none for its network.
         """
         if accepted.stream is None:
             raise Refused(400, _NO_STREAM)
@@ -77,17 +78,20 @@ class Streams:
             raise Refused(403, "Pages of this origin may not subscribe.", "FORBIDDEN")
         if context.is_credential_refused:
             raise Refused(401, "The access token is not valid or no longer.", "UNAUTHENTICATED", INVALID_TOKEN)
-        if self.sockets.is_full:
-            raise Refused(503, "Too many streams; try again later.", "SERVICE_UNAVAILABLE", {"Retry-After": "5"})
-        results = await self._schema.stream(
-            parameters.query,
-            variable_values=parameters.variables,
-            context_value=context,
-            operation_name=parameters.operation_name,
-            operation_extensions=parameters.extensions,
-        )
+        place = await self.sockets.admit(context.address, is_signed_in=context.maybe_principal is not None)
+        try:
+            results = await self._schema.stream(
+                parameters.query,
+                variable_values=parameters.variables,
+                context_value=context,
+                operation_name=parameters.operation_name,
+                operation_extensions=parameters.extensions,
+            )
+        except BaseException:
+            place.end()
+            raise
         token = sent_token(request)
-        return Stream(self, accepted.stream, results, context=context, token=token, observed=observed)
+        return Stream(self, accepted.stream, results, place, context=context, token=token, observed=observed)
 
     def _is_origin_allowed(self, request: Request) -> bool:
         """Tell whether a page may read; a preflight alone would leave the decision to the browser."""
@@ -106,6 +110,7 @@ class Stream(Response):
         streams: Streams,
         format_: StreamFormat,
         results: AsyncGenerator[object],
+        place: Place,
         *,
         context: Context,
         token: str | None,
@@ -119,6 +124,7 @@ class Stream(Response):
         self._has_suggestions = streams.settings.is_development
         self._format = format_
         self._results = results
+        self._place = place
         self._context = context
         self._token = token
         self._observed = observed
@@ -128,11 +134,11 @@ class Stream(Response):
         """Send the stream to its end."""
         _ = scope
         try:
-            with self._sockets.streaming():
-                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                await _send(send, self._format.opening)
-                await self._serve(receive, send)
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await _send(send, self._format.opening)
+            await self._serve(receive, send)
         finally:
+            self._place.end()
             self._observed.ended()
 
     async def _serve(self, receive: Receive, send: Send) -> None:

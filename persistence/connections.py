@@ -22,7 +22,7 @@ from domain.connections import (
 )
 from domain.errors import AlreadyExists, Conflict, LimitExceeded, NotFound
 from domain.ids import ConnectionId, WorkspaceId
-from domain.ports.repositories import Sealed
+from domain.ports.connections import Sealed
 from domain.prices import ModelPrice
 from domain.uses import Usable, UseKind
 from persistence.limit_tables import connection_limits
@@ -125,14 +125,20 @@ class PostgresConnections:
                 await release(through(opened), given_up, ("input", "name"))
 
     async def set_default(self, workspace_id: WorkspaceId, connection_id: ConnectionId | None) -> None:
-        """Make a connection the one that nodes use when they name none; None = no connection is."""
+        """Make a connection the one that nodes use when they name none; None = no connection is.
+
+        Raises:
+            NotFound: it is gone; the default stays what it was.
+        """
         of_it = connections.c.workspace_id == workspace_id
         is_it = false() if connection_id is None else connections.c.id == connection_id
         async with self._database.connection() as opened:
             # One after the other: there is one at most at any moment, and two callers meet in the workspace's row.
             await opened.execute(select(workspaces.c.id).where(workspaces.c.id == workspace_id).with_for_update())
             await opened.execute(update(connections).where(of_it, connections.c.is_default).values(is_default=False))
-            await opened.execute(update(connections).where(of_it, is_it).values(is_default=True))
+            made = await opened.execute(update(connections).where(of_it, is_it).values(is_default=True))
+            if connection_id is not None and made.rowcount == 0:
+                raise NotFound  # deleted since it was looked up; without this, the workspace would be left with none
 
     async def list_defaults(
         self, workspace_ids: Sequence[WorkspaceId]

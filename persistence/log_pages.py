@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from domain.errors import NotFound
 from domain.events import LoggedEvent
 from domain.ports.paging import Page
+from domain.ports.runs import LogPart
 from persistence.event_facts import read_event
 
 if TYPE_CHECKING:
@@ -16,9 +17,14 @@ if TYPE_CHECKING:
     from domain.ports.paging import PageRequest
     from domain.ports.runs import LogSpan
 
+# How large they are is estimated without unpacking them: no method makes 1 KB of more than 90 (pglz) or 255 (lz4) KB.
 _AFTER: Final = """
-SELECT seq, at, type, node_key, item_index, execution, data::text AS data
-  FROM run_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
+SELECT seq, at, type, node_key, item_index, execution, data::text AS data, found
+  FROM (SELECT *, count(*) OVER () AS found, sum(size) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS total
+          FROM (SELECT *, coalesce(pg_column_size(data), 0)::float8
+                          * CASE pg_column_compression(data) WHEN 'pglz' THEN 90 WHEN 'lz4' THEN 255 ELSE 1 END AS size
+                  FROM run_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS page) AS sized
+ WHERE total <= $4 OR total = size ORDER BY seq
 """
 _IS_THERE: Final = "SELECT 1 FROM runs WHERE id = $1"
 _PAGES: Final = """
@@ -35,19 +41,24 @@ SELECT asked.place, part.seq, part.at, part.type, part.node_key, part.item_index
 _FORWARD: Final = _PAGES.format(order="ASC")
 _BACKWARD: Final = _PAGES.format(order="DESC")
 _BEHIND_ALL: Final = 2**31 - 1
+_BOUNDLESS: Final = float("inf")
 
 
-async def read_events_after(connection: Any, run_id: RunId, after: int, limit: int) -> list[LoggedEvent]:
-    """Read the events of a run behind seq `after`, oldest first.
+async def read_events_after(
+    connection: Any, run_id: RunId, after: int, limit: int, max_bytes: int | None = None
+) -> LogPart:
+    """Read the events of a run behind seq `after`, oldest first, until there may be more bytes than so many.
 
     Raises:
         NotFound: the run is gone.
     """
-    rows = await connection.fetch(_AFTER, run_id, after, limit)
+    bound = _BOUNDLESS if max_bytes is None else max_bytes
+    rows = await connection.fetch(_AFTER, run_id, after, limit, bound)
     # Only then it is asked: nobody waits for events of a run that is not there.
     if not rows and await connection.fetchval(_IS_THERE, run_id) is None:
         raise NotFound("The run was deleted.")
-    return [_logged(run_id, row) for row in rows]
+    has_more = bool(rows) and (len(rows) == limit or len(rows) < rows[0]["found"])
+    return LogPart([_logged(run_id, row) for row in rows], has_more)
 
 
 async def read_log_pages(

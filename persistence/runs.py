@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from domain.events import LoggedEvent
     from domain.ports.paging import Page, PageRequest
-    from domain.ports.runs import LogSpan
+    from domain.ports.runs import LogPart, LogSpan
     from domain.run import NodeRunQuery, RunOrder, RunQuery
     from persistence.database import Database
     from persistence.paging import Owner
@@ -77,11 +77,14 @@ class PostgresRuns:
         async with self._database.single() as connection:
             return [_run(row) for row in (await connection.execute(statement)).all()]
 
-    async def unfinished(self, workspace_id: WorkspaceId, limit: int) -> Sequence[Run]:
-        """Return unfinished runs, newest first."""
+    async def unfinished(
+        self, workspace_id: WorkspaceId, limit: int, workflow_id: WorkflowId | None = None
+    ) -> Sequence[Run]:
+        """Return unfinished runs of a workspace, or of one of its workflows, newest first."""
+        of_workflow = () if workflow_id is None else (runs.c.workflow_id == workflow_id,)
         statement = (
             _select_runs()
-            .where(runs.c.workspace_id == workspace_id, is_unfinished())
+            .where(runs.c.workspace_id == workspace_id, is_unfinished(), *of_workflow)
             .order_by(runs.c.id.desc())
             .limit(limit)
         )
@@ -253,14 +256,14 @@ class PostgresRuns:
             for row in rows
         }
 
-    async def events_after(self, run_id: RunId, after: int, limit: int) -> Sequence[LoggedEvent]:
-        """Return the events behind seq `after`, oldest first.
+    async def events_after(self, run_id: RunId, after: int, limit: int, max_bytes: int | None = None) -> LogPart:
+        """Return the events behind seq `after`: so many, or fewer where what they hold may exceed so many bytes.
 
         Raises:
             NotFound: the run is gone.
         """
         async with self._database.driver() as connection:
-            return await read_events_after(connection, run_id, after, limit)
+            return await read_events_after(connection, run_id, after, limit, max_bytes)
 
     async def events(self, spans: Sequence[LogSpan], request: PageRequest) -> Mapping[LogSpan, Page[LoggedEvent]]:
         """Return a page of each of several parts of logs, oldest first; the cursors are the seqs."""

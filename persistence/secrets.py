@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from domain.connections import Secret
 from domain.errors import AlreadyExists, LimitExceeded, NotFound
 from domain.ids import SecretId, WorkspaceId
-from domain.ports.repositories import Sealed
+from domain.ports.connections import Sealed
 from domain.uses import Usable, UseKind
 from persistence.paging import read_counts, read_pages
 from persistence.tables import secrets, workspaces

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from persistence.database import DirectConnection
 
 MAX_DEPTH: Final = 16
+_NAMED: Final = 4
 
 _CALL: Final = """
 WITH run AS (
@@ -41,6 +42,15 @@ WITH run AS (
   INSERT INTO run_events (run_id, seq, event_key, type, at) SELECT id, 1, 'RunQueued', 'RunQueued', $8 FROM run
 )
 SELECT id FROM run
+"""
+_CALLERS: Final = """
+WITH RECURSIVE callers AS (
+  SELECT id, parent_run_id, workflow_id, 0 AS place FROM runs WHERE id = $1
+  UNION ALL
+  SELECT r.id, r.parent_run_id, r.workflow_id, c.place + 1 FROM callers c JOIN runs r ON r.id = c.parent_run_id
+   WHERE c.place < $2
+)
+SELECT c.workflow_id, w.slug FROM callers c JOIN workflows w ON w.id = c.workflow_id ORDER BY c.place
 """
 # Whoever has ended needs no command, and a command to it would wait for ever.
 _TELL: Final = f"""
@@ -83,9 +93,23 @@ async def call(connection: DirectConnection, group: Group, new: NewSubRun) -> No
     except asyncpg.ForeignKeyViolationError as error:
         raise NodeFault("WORKFLOW_NOT_FOUND", "The workflow was deleted before it could be called.") from error
     if made is None:
-        raise NodeFault("SUB_RUN_TOO_DEEP", f"Workflows may call each other up to {MAX_DEPTH} deep.")
+        message = (
+            f"Workflows may call each other up to {MAX_DEPTH} deep{await _circle(connection, group.run_id, asked)}."
+        )
+        raise NodeFault("SUB_RUN_TOO_DEEP", message)
     if turns is not None:
         await enter_line(connection, new.id, turns)
+
+
+async def _circle(connection: DirectConnection, caller_id: UUID, asked: SubRunCall) -> str:
+    """Tell by which ways a workflow calls itself, if it does."""
+    rows = await connection.fetch(_CALLERS, caller_id, MAX_DEPTH)
+    back = next((place for place, row in enumerate(rows) if row["workflow_id"] == asked.workflow_id), None)
+    if back is None:
+        return ""
+    callers = [str(row["slug"]) for row in reversed(rows[: back + 1])]
+    told = [*callers[:_NAMED], *(["…"] if len(callers) > _NAMED else []), callers[0]]
+    return f"; here they call each other in a circle: {' → '.join(told)}"
 
 
 async def _turns(connection: DirectConnection, parent_id: UUID, asked: SubRunCall) -> ConcurrencyPolicy | None:

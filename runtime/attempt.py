@@ -167,8 +167,8 @@ class NodeAttempt:
         """Return what the named connection adds to requests."""
         credential = await _patiently(lambda: self._services.credential(self._workspace_id, connection))
         sent = (*credential.headers.values(), *credential.query.values())
-        # Of `Bearer …` and `Basic …` a peer may repeat the second word alone.
-        self._hide(*sent, *(text.partition(" ")[2] for text in sent))
+        # Of `Bearer …` and `Basic …` a peer may repeat the second word alone, or what it has decoded.
+        self._hide(*sent, *(text.partition(" ")[2] for text in sent), *credential.parts)
         return credential
 
     @property

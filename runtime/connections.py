@@ -22,6 +22,8 @@ from domain.connections import (
     check_cap,
     check_connection_name,
     check_settings,
+    credential_path,
+    exposure,
 )
 from domain.errors import InvalidInput, NodeFault, NotFound
 from domain.identity import Permission
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
     from domain.identity import Principal
     from domain.ids import WorkspaceId
     from domain.ports.audit import AuditTrail
+    from domain.ports.connections import Connections, Sealed
     from domain.ports.paging import Page, PageRequest
-    from domain.ports.repositories import Connections, Sealed
     from runtime.encryption import Vault
 
 _ANY = "any"
@@ -66,6 +68,8 @@ class ConnectionChange:
     name: str | None = None
     settings: ConnectionSettings | None = None
     credential: str | None = None
+    is_credential_removed: bool = False
+    """Whether `settings` say that there is no credential any more."""
     caps: Mapping[str, int | None] = field(default_factory=dict[str, "int | None"])
     """`maxConcurrent` and `requestsPerMinute`, if they are given."""
 
@@ -132,12 +136,13 @@ class ConnectionService:
         return connection
 
     async def update(self, actor: Principal, connection_id: ConnectionId, change: ConnectionChange) -> Connection:
-        """Change a connection; its credential stays unless another is given, or it would go to another address.
+        """Change a connection; its credential stays unless another is given or it is removed.
 
         Raises:
             NotFound: no such connection.
             Forbidden: the caller may see it only.
-            InvalidInput, LimitExceeded: as with `create`, or settings of another kind.
+            InvalidInput, LimitExceeded: as with `create`, or settings of another kind, or that would send the stored
+                credential to another address or less well protected.
             AlreadyExists: the name is taken.
             InUse: published nodes use the name that it gives up.
             Conflict: it was changed meanwhile.
@@ -177,7 +182,10 @@ class ConnectionService:
             raise InvalidInput(f"There is no connection with the name {name[:80]!r}.", path=path)
         if found is not None and not isinstance(found[0].settings, OpenaiCompatibleSettings):
             raise InvalidInput("LLM_CALL nodes need a connection to a model API.", path=path)
-        await self._connections.set_default(workspace, None if found is None else found[0].id)
+        try:
+            await self._connections.set_default(workspace, None if found is None else found[0].id)
+        except NotFound:
+            raise InvalidInput("The connection was deleted meanwhile.", path=path) from None
 
     async def delete(self, actor: Principal, connection_id: ConnectionId) -> None:
         """Delete a connection and its credential.
@@ -311,11 +319,14 @@ class ConnectionService:
         if change.settings.kind is not before.settings.kind:
             message = f"The connection is of kind {before.settings.kind.value}, and stays so; make another one."
             raise InvalidInput(message, path=["input", "settings"])
-        known = {address for address, _ in addresses(before.settings)}
-        # Checked as if it had a credential, to know its addresses as they are stored.
-        told = check_settings(change.settings, change.credential or _ANY)
-        is_kept = change.credential is None and known.issuperset(address for address, _ in addresses(told))
-        settings = told if is_kept else check_settings(change.settings, change.credential)
+        is_kept = before.has_credential and change.credential is None and not change.is_credential_removed
+        settings = check_settings(change.settings, _ANY if is_kept else change.credential)
+        if is_kept and (changed := exposure(before.settings, settings)) is not None:
+            path = credential_path(settings)
+            message = (
+                f"`{changed}` changes where the stored credential goes or how it is protected: give `{path[-1]}` again."
+            )
+            raise InvalidInput(message, path=path)
         await self._check_addresses(settings)
         return settings, is_kept
 
@@ -365,8 +376,9 @@ def _credential(settings: HttpAuthSettings, value: str, caps: Caps) -> Credentia
     origins = frozenset(origin_of(parse_url(origin)) for origin in settings.allowed_origins)
     match settings.scheme:
         case HttpAuthScheme.BASIC:
-            pair = b64encode(f"{settings.username or ''}:{value}".encode()).decode()
-            return Credential({"Authorization": f"Basic {pair}"}, {}, origins, caps)
+            pair = f"{settings.username or ''}:{value}"
+            sent = b64encode(pair.encode()).decode()
+            return Credential({"Authorization": f"Basic {sent}"}, {}, origins, caps, (pair, value))
         case HttpAuthScheme.BEARER:
             return Credential({"Authorization": f"Bearer {value}"}, {}, origins, caps)
         case HttpAuthScheme.HEADER:

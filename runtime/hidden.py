@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import quote, quote_plus
 
@@ -86,4 +86,5 @@ def _forms(value: str) -> set[str]:
         quote(raw),
         quote_plus(raw),
         b64encode(raw).decode().rstrip("="),
+        urlsafe_b64encode(raw).decode().rstrip("="),
     }

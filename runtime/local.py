@@ -352,7 +352,11 @@ class LocalEngine:
 
     async def _adopt(self) -> None:
         """Take up runs that are this executor's by the database but not in its memory."""
-        room = self._room
+        # Nobody else takes them: an executor of none may hold a cancelled run whose claim it never heard of.
+        room = self._room or int(not self._runs)
+        if not room:
+            self._expect_orphans()
+            return
         self._is_settled.clear()
         try:
             held = (*self._runs, *self._abandoned.resting(time.monotonic()))

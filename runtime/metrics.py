@@ -19,10 +19,10 @@ from prometheus_client import (
     Histogram,
     ProcessCollector,
     generate_latest,
-    multiprocess,
 )
 
 from domain.events import TERMINAL, NodeCanceled, NodeFailed, NodeRetrying, NodeSucceeded
+from runtime import metric_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,11 +83,8 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format; reads files where processes share a folder."""
-        if not os.environ.get(SHARED_FOLDER):
-            return generate_latest(self.registry)
-        shared = CollectorRegistry()
-        multiprocess.MultiProcessCollector(shared)
-        return generate_latest(shared)
+        folder = os.environ.get(SHARED_FOLDER)
+        return metric_files.exposition(folder) if folder else generate_latest(self.registry)
 
     # ── what others tell ──
 
@@ -146,8 +143,3 @@ class Metrics:
 
     def _histogram(self, name: str, documentation: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"anabranch_{name}", documentation, labels, buckets=buckets, registry=self.registry)
-
-
-def forget_process(folder: str, process_id: int) -> None:
-    """Take the gauges of a process that has ended out of a shared folder; what it counted stays counted."""
-    multiprocess.mark_process_dead(process_id, folder)  # pyright: ignore[reportUnknownMemberType] -- it has no types

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from uuid import UUID
 
-    from domain.ids import RunId, WorkspaceId
-    from domain.ports.runs import Group, RunReader
+    from domain.ids import RunId, WorkflowId, WorkspaceId
+    from domain.ports.runs import Group, LogPart, RunReader
     from domain.run import Run
     from runtime.metrics import Metrics
 
 _BUFFERED_EVENTS: Final = 256
 _PAGE: Final = 64  # a client that does not read holds one; reading is a fiftieth of what telling them costs
+_MOST_BYTES: Final = 2_097_152
+"""Of the texts and outputs in a page, and in a buffer; one event may be larger."""
 _POLL_S: Final = 1.0
 """How often a follower looks by itself, should a wake-up have been lost."""
 _CHANGE_INTERVAL_S: Final = 0.25
@@ -44,10 +46,11 @@ _log = structlog.get_logger(__name__)
 class _Follower:
     """One client's place in one run: what was published and not yet taken, within bounds."""
 
-    __slots__ = ("buffer", "is_behind", "wake")
+    __slots__ = ("buffer", "held_bytes", "is_behind", "wake")
 
     def __init__(self) -> None:
         self.buffer: deque[LoggedEvent] = deque()
+        self.held_bytes = 0
         self.is_behind = True
         self.wake = asyncio.Event()
 
@@ -56,23 +59,40 @@ class _Follower:
         self.wake.set()
         if not self.is_behind:
             self.buffer.extend(events)
-            if len(self.buffer) > _BUFFERED_EVENTS:
-                self.buffer.clear()
+            self.held_bytes += sum(map(_weight, events))
+            if len(self.buffer) > _BUFFERED_EVENTS or self.held_bytes > _MOST_BYTES:
+                self.clear()
                 self.is_behind = True
                 return False
         return True
+
+    def take(self) -> LoggedEvent:
+        event = self.buffer.popleft()
+        self.held_bytes -= _weight(event)
+        return event
+
+    def clear(self) -> None:
+        self.buffer.clear()
+        self.held_bytes = 0
 
     def fall_behind(self) -> None:
         self.is_behind = True
         self.wake.set()
 
 
+def _weight(logged: LoggedEvent) -> int:
+    """Return the bytes (of texts the characters) of what may be large in an event."""
+    held: bytes | str | None = getattr(logged.event, "output", None) or getattr(logged.event, "text", None)
+    return len(held) if held else 0
+
+
 class _Watcher:
     """One client's list of runs: which have changed since it looked."""
 
-    __slots__ = ("changed", "is_behind", "unfinished", "wake")
+    __slots__ = ("changed", "is_behind", "unfinished", "wake", "workflow_id")
 
-    def __init__(self) -> None:
+    def __init__(self, workflow_id: WorkflowId | None) -> None:
+        self.workflow_id = workflow_id
         self.changed: dict[UUID, None] = {}
         self.unfinished: dict[UUID, None] = {}
         """Told runs that had not ended: when something was missed, they are looked at again."""
@@ -131,7 +151,7 @@ class Progress:
         self._watched: dict[UUID, _Watched] = {}
         self._watchers: dict[_Watcher, None] = {}
         self._recent = _Recent()
-        self._reads: dict[tuple[UUID, int], tuple[asyncio.Future[Sequence[LoggedEvent]], int]] = {}
+        self._reads: dict[tuple[UUID, int], tuple[asyncio.Future[LogPart], int]] = {}
 
     @property
     def follower_count(self) -> int:
@@ -195,16 +215,16 @@ class Progress:
             if follower.is_behind:
                 # Cleared before the read: what is stored from now on is published into the buffer, or read, or both.
                 follower.is_behind = False
-                follower.buffer.clear()
+                follower.clear()
                 page, is_fresh = await self._read(run_id, after)
-                for event in page:
+                for event in page.events:
                     after = event.seq
                     yield event
-                if len(page) == _PAGE or not is_fresh:
+                if page.has_more or not is_fresh:
                     follower.is_behind = True
                     continue
             while follower.buffer and not follower.is_behind:
-                event = follower.buffer.popleft()
+                event = follower.take()
                 if event.seq > after + 1:
                     follower.is_behind = True  # something was stored by another process in between
                 elif event.seq == after + 1:
@@ -223,7 +243,7 @@ class Progress:
         except TimeoutError:
             follower.is_behind = True
 
-    async def _read(self, run_id: RunId, after: int) -> tuple[Sequence[LoggedEvent], bool]:
+    async def _read(self, run_id: RunId, after: int) -> tuple[LogPart, bool]:
         """Read a page once for all followers that stand at the same place.
 
         Also return whether the page holds all that was told before: a read that somebody else began may be older.
@@ -234,7 +254,7 @@ class Progress:
             await asyncio.wait([shared])
             if not shared.cancelled():
                 return shared.result(), begun_at == version
-        shared: asyncio.Future[Sequence[LoggedEvent]] = asyncio.get_running_loop().create_future()
+        shared: asyncio.Future[LogPart] = asyncio.get_running_loop().create_future()
         self._reads[key] = shared, version
         try:
             page = await self._read_when_possible(run_id, after)
@@ -244,26 +264,26 @@ class Progress:
             shared.cancel()  # without effect on one that has its result
             del self._reads[key]
 
-    async def _read_when_possible(self, run_id: RunId, after: int) -> Sequence[LoggedEvent]:
+    async def _read_when_possible(self, run_id: RunId, after: int) -> LogPart:
         while True:
             try:
-                return await self._reader.events_after(run_id, after, _PAGE)
+                return await self._reader.events_after(run_id, after, _PAGE, _MOST_BYTES)
             except DatabaseUnavailable:
                 _log.warning("progress.database_away")
                 await asyncio.sleep(_POLL_S)
 
     # ── lists ──
 
-    async def changes(self, workspace_id: WorkspaceId) -> AsyncGenerator[Run]:
-        """Yield the unfinished runs of a workspace (100 at most) and those that ended just now, then each that changes.
+    async def changes(self, workspace_id: WorkspaceId, workflow_id: WorkflowId | None = None) -> AsyncGenerator[Run]:
+        """Yield the unfinished runs of a workspace, or of one of its workflows (100 at most), then each that changes.
 
-        Those that ended just now would be missed by a client that has read its list before this began.
+        Behind the unfinished ones come those that ended just now: a client that has read its list before would miss them.
         A run is told at most four times a second; its last state always is.
         """
-        watcher = _Watcher()
+        watcher = _Watcher(workflow_id)
         self._watchers[watcher] = None
         try:
-            for run in await self._reader.unfinished(workspace_id, 100):
+            for run in await self._reader.unfinished(workspace_id, 100, workflow_id):
                 yield watcher.told(run)
             for run in await self._reader.find_many(frozenset({workspace_id}), self._recent.run_ids()):
                 if run.status.is_finished:
@@ -290,7 +310,7 @@ class Progress:
             runs = list(await self._reader.find_many(frozenset({workspace_id}), changed))
             if is_behind:
                 known = {run.id for run in runs}
-                unfinished = await self._reader.unfinished(workspace_id, 100)
+                unfinished = await self._reader.unfinished(workspace_id, 100, watcher.workflow_id)
                 runs += [run for run in unfinished if run.id not in known]
         except DatabaseUnavailable:
             watcher.touch(changed)

@@ -271,7 +271,7 @@ class RunService:
         Raises:
             NotFound, WorkspaceRequired: see `Principal.workspace`.
         """
-        async with aclosing(self._progress.changes(actor.workspace(workspace_id))) as runs:
+        async with aclosing(self._progress.changes(actor.workspace(workspace_id), workflow_id)) as runs:
             async for run in runs:
                 if workflow_id is None or run.workflow_id == workflow_id:
                     yield run

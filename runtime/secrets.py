@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from domain.identity import Principal
     from domain.ids import WorkspaceId
     from domain.ports.audit import AuditTrail
+    from domain.ports.connections import Secrets
     from domain.ports.paging import Page, PageRequest
-    from domain.ports.repositories import Secrets
     from runtime.encryption import Vault
 
 _MAX_DESCRIPTION = 2_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ class Credential:
     allowed_origins: frozenset[str]
     caps: Caps | None = None
     """The limits of the connection."""
+    parts: tuple[str, ...] = field(default=(), repr=False)
+    """What a peer may read out of what it is sent, besides the values themselves: the password in a BASIC header."""
 
 
 @dataclass(frozen=True, slots=True)

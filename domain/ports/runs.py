@@ -218,6 +218,13 @@ class RunQueue(Protocol):
         ...
 
 
+class LogPart(NamedTuple):
+    """Some events of a log, oldest first, and whether there may be more behind them."""
+
+    events: Sequence[LoggedEvent]
+    has_more: bool
+
+
 class LogSpan(NamedTuple):
     """A part of the log of a run: what is between two seqs."""
 
@@ -233,8 +240,10 @@ class RunReader(Protocol):
         """Return those of the runs that exist in these workspaces, in any order."""
         ...
 
-    async def unfinished(self, workspace_id: WorkspaceId, limit: int) -> Sequence[Run]:
-        """Return unfinished runs, newest first."""
+    async def unfinished(
+        self, workspace_id: WorkspaceId, limit: int, workflow_id: WorkflowId | None = None
+    ) -> Sequence[Run]:
+        """Return unfinished runs of a workspace, or of one of its workflows, newest first."""
         ...
 
     async def unfinished_counts(self) -> Mapping[RunStatus, int]:
@@ -339,8 +348,10 @@ class RunReader(Protocol):
         """Return input and output of nodes as they were written; a longer output than the limit is left out."""
         ...
 
-    async def events_after(self, run_id: RunId, after: int, limit: int) -> Sequence[LoggedEvent]:
-        """Return the events behind seq `after`, oldest first.
+    async def events_after(self, run_id: RunId, after: int, limit: int, max_bytes: int | None = None) -> LogPart:
+        """Return the events behind seq `after`: so many, or fewer where what they hold may exceed so many bytes.
+
+        The first is there whatever its size, if there is one at all.
 
         Raises:
             NotFound: the run is gone.

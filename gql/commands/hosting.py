@@ -20,7 +20,8 @@ from gql.commands.stopping import stop_signals
 from gql.commands.supervisor import Supervisor
 from gql.logs import configure_logs
 from runtime.memory import tune_collector
-from runtime.metrics import SHARED_FOLDER, forget_process
+from runtime.metric_files import EndedProcesses
+from runtime.metrics import SHARED_FOLDER
 from runtime.services import open_identity
 from runtime.services import open_services as open_all_services
 
@@ -113,7 +114,7 @@ async def serve_in_processes(settings: Settings, console: Console, count: int) -
                 files=[listener.fileno()],
                 # Requests, then nodes that are being stopped, then what is on its way to the log.
                 grace_s=2 * settings.shutdown_timeout_s + settings.runs.cancel_grace_s,
-                on_ended=partial(forget_process, counted),
+                on_ended=EndedProcesses(counted).add,
             )
             with stop_signals() as stopping:
                 await supervisor.run(count, stopping, partial(_introduce_server, identity, url, console))

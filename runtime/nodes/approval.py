@@ -79,7 +79,7 @@ async def run(config: ApprovalConfig, ctx: NodeContext) -> Result:
     """Ask.
 
     Raises:
-        NodeFault: `INVALID_FORM`.
+        NodeFault: `INVALID_FORM`, `INVALID_ASSIGNEE`.
     """
     del ctx
     if config.form is not None:
@@ -89,6 +89,9 @@ async def run(config: ApprovalConfig, ctx: NodeContext) -> Result:
             raise NodeFault("INVALID_FORM", fault.message) from fault
     until = datetime.now(UTC) + timedelta(milliseconds=config.timeout_ms)
     assignees = tuple(dict.fromkeys(fold_email(address) for address in config.assignees))
+    # A question to nobody would wait for its timeout.
+    if unknown := [address for address in assignees if not is_email(address)]:
+        raise NodeFault("INVALID_ASSIGNEE", f"`assignees` names {shown(unknown[0])}, which is no e-mail address.")
     title = " ".join(config.title.split())
     return Result(suspension=Question(title, config.message, config.form, tuple(config.actions), until, assignees))
 
@@ -124,7 +127,10 @@ KIND = NodeKind(
     output=ApprovalOutput,
     run=run,
     resume=resume,
-    error_codes=(ErrorCode("INVALID_FORM", "`form` is no JSON Schema.", is_retryable=False),),
+    error_codes=(
+        ErrorCode("INVALID_FORM", "`form` is no JSON Schema.", is_retryable=False),
+        ErrorCode("INVALID_ASSIGNEE", "A template of `assignees` gave no e-mail address.", is_retryable=False),
+    ),
     ports=(_TIMEOUT,),
     ports_of=lambda config: tuple(config.actions),
     check=check,

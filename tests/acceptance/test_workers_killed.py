@@ -216,7 +216,7 @@ async def check_all(w: World, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = {run_id: output for run_id, (_, output) in (await reader.payloads(ids)).items()}
     recovered, wanted_rows = 0, Counter[tuple[str, str]]()
     for run in runs:
-        log = await reader.events_after(run.id, 0, 100_000)
+        log, _ = await reader.events_after(run.id, 0, 100_000)
         check_log(log)
         nodes = await check_shown(reader, run, log)
         ends = {str(node.node_key): node.status.value for node in nodes if node.item_index is None}

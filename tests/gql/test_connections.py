@@ -193,6 +193,19 @@ async def test_a_connection_is_changed_where_something_is_given(api: Api, ada: P
     assert wrong["userErrors"] == [{"code": "INVALID_INPUT", "path": ["input", "name"]}]
 
 
+async def test_a_key_that_is_left_out_stays_where_it_is_and_null_removes_it(api: Api, ada: Principal) -> None:
+    made = (await create(api, ada))["connection"]
+    away: dict[str, object] = {"baseUrl": "https://elsewhere.example.com/v1"}
+
+    async def changed(settings: dict[str, object]) -> Any:
+        change = {"id": made["id"], "settings": {"openaiCompatible": settings}}
+        return (await api.run(UPDATE, {"input": change}, caller=ada)).data["updateConnection"]
+
+    path = ["input", "settings", "openaiCompatible", "apiKey"]
+    assert (await changed(away))["userErrors"] == [{"code": "INVALID_INPUT", "path": path}]
+    assert not (await changed({**away, "apiKey": None}))["connection"]["hasCredential"]
+
+
 async def test_a_workspace_shows_its_default_connection(api: Api, ada: Principal) -> None:
     await create(api, ada)
     assert (await api.run(DEFAULT, caller=ada)).data["viewer"]["workspaces"]["nodes"] == [{"defaultConnection": None}]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ import pytest
 from domain.identity import Role
 from domain.ids import WorkspaceId
 from gql import streams
+from gql.schema import Schema
 from runtime.settings import ApiSettings
 from tests.support.graphql_socket import opened
 from tests.support.probe import OTHER_KEY, Probe, Sessions, probe_settings, probing
@@ -202,6 +204,49 @@ async def test_streams_and_sockets_of_one_process_are_bounded_together() -> None
         await probe.left_alone()
         async with streamed(probe.graphql, "subscription {endless}") as stream:
             assert (await stream.event())[0] == "next"
+
+
+async def test_streams_that_are_opened_at_once_are_as_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, may_begin = Schema.stream, asyncio.Event()
+
+    async def slow(*given: Any, **more: Any) -> Any:
+        await may_begin.wait()
+        return await begin(*given, **more)
+
+    async def status(stack: AsyncExitStack) -> int:
+        opening = streamed(probe.graphql, "subscription {endless}")
+        return (await stack.enter_async_context(opening)).answer.status
+
+    monkeypatch.setattr(Schema, "stream", slow)
+    async with probing(probe_settings(max_sockets=1)) as probe, AsyncExitStack() as stack:
+        asking = asyncio.as_completed([status(stack) for _ in range(3)], timeout=5)
+        assert [await next(asking), await next(asking)] == [503, 503]
+        may_begin.set()
+        assert await next(asking) == 200
+    async with probing(probe_settings(max_sockets=1)) as probe:
+        for query in ("subscription {", "subscription {mine}", "subscription {count(to: 1)}"):  # none keeps its place
+            async with streamed(probe.graphql, query) as stream:
+                assert stream.answer.status == 200
+                await stream.rest()
+            await probe.left_alone()
+
+
+async def test_a_network_has_as_many_streams_and_sockets_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gql.rates._MOST_SILENT", 2)
+    monkeypatch.setattr("gql.rates._HOLD_S", (0.0, 0.0))
+    async with probing() as probe:
+        token, _ = probe.sessions.sign_in()
+        async with opened(probe), streamed(probe.graphql, "subscription {endless}") as first:
+            await first.event()
+            async with streamed(probe.graphql, "subscription {endless}") as refused:
+                assert refused.answer.headers["retry-after"] == "5"
+                assert await refusal_of(refused) == (429, "RATE_LIMITED")
+            known = {"authorization": f"Bearer {token}"}
+            async with streamed(probe.graphql, "subscription {mine}", headers=known) as own:
+                assert (await own.event())[0] == "next"
+        await probe.left_alone()
+        async with streamed(probe.graphql, "subscription {endless}") as again:
+            assert (await again.event())[0] == "next"
 
 
 @pytest.mark.parametrize("accept", [EVENTS, MULTIPART])

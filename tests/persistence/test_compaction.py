@@ -127,12 +127,12 @@ async def test_whoever_goes_on_behind_any_event_of_a_compacted_run_has_the_whole
         assert others(after) == others(before), "all else stays, in its place"
         assert len(after) - len(others(after)) == len(whole), "one piece for each attempt and channel"
         for seq in range(before[-1].seq + 1):
-            rest = await w.reader.events_after(run_id, seq, 1_000)
+            rest, _ = await w.reader.events_after(run_id, seq, 1_000)
             assert texts(rest, had(before, seq)) == whole
             page = await sole(w.reader.events([LogSpan(run_id, seq, None)], PageRequest(1_000)))
             assert page.items == rest
         assert [logged async for logged in w.progress.follow(run_id, 3)] == list(
-            await w.reader.events_after(run_id, 3, 1_000)
+            (await w.reader.events_after(run_id, 3, 1_000)).events
         )
         assert await sole(w.reader.count_events([run_id])) == len(after)
 

@@ -122,6 +122,8 @@ async def test_runs_are_listed_newest_first_page_by_page_and_by_what_is_asked(da
 
     assert [run.id for run in await w.reader.unfinished(w.workspace_id, 3)] == newest[:3]
     assert runs[0] not in {run.id for run in await w.reader.unfinished(w.workspace_id, 10)}
+    of_first = await w.reader.unfinished(w.workspace_id, 10, first[1])
+    assert [run.id for run in of_first] == [runs[4], runs[2]]
     assert await w.reader.has_unfinished(first[1])
     assert not await w.reader.has_unfinished(WorkflowId(uuid7()))
 
@@ -176,7 +178,7 @@ async def test_the_log_is_paged_forwards_and_backwards_by_seq(database: Database
     assert await page(9, before=3, back=True) == ([1, 2], True, False)
     assert await page(9, after=2, before=5) == ([3, 4], False, True)
     assert await sole(w.reader.count_events([run])) == 6
-    assert names(await w.reader.events_after(run, 4, 1)) == ["NodeStarted b"]
+    assert names((await w.reader.events_after(run, 4, 1)).events) == ["NodeStarted b"]
     (last,) = (await sole(w.reader.events([LogSpan(run, 0, None)], PageRequest(1, is_backward=True)))).items
     assert isinstance(last.event, NodeFailed)
     assert (last.at, last.event) == (NOW, failed("b"))

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import text
 
 from domain.connections import HttpAuthScheme, HttpAuthSettings, OpenaiCompatibleSettings, PostgresSettings
 from domain.errors import AlreadyExists, Conflict, Forbidden, InvalidInput, NotFound
@@ -11,6 +13,7 @@ from domain.identity import Role
 from persistence.connections import PostgresConnections
 from runtime.connections import ConnectionChange, ConnectionDraft, ConnectionService
 from tests.support.identity import Clock, make_principal, reach_anywhere, vault
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from domain.identity import Principal
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 MODEL = OpenaiCompatibleSettings("https://models.example.com/v1", "qwen-plus")
 CHAT = ConnectionDraft("local", MODEL, "key", max_concurrent=8)
+DATABASE = PostgresSettings("db.example.com", 5432, "app", "ada")
 API = ConnectionDraft("api", HttpAuthSettings(HttpAuthScheme.BEARER, ("https://a.example",)), "token")
 
 
@@ -62,8 +66,14 @@ async def test_a_credential_that_is_not_sent_again_goes_to_no_other_address(
     assert (await service.update(ada, made.id, ConnectionChange(settings=same))).has_credential
     assert (await service.chat_settings(home, "local")).api_key == "key"
     away = OpenaiCompatibleSettings("https://elsewhere.example.com/v1")
-    assert not (await service.update(ada, made.id, ConnectionChange(settings=away))).has_credential
+    with pytest.raises(InvalidInput, match="`baseUrl` changes") as caught:
+        await service.update(ada, made.id, ConnectionChange(settings=away))
+    assert caught.value.path == ["input", "settings", "openaiCompatible", "apiKey"]
+    assert (await service.chat_settings(home, "local")).base_url == MODEL.base_url
+    removed = await service.update(ada, made.id, ConnectionChange(settings=away, is_credential_removed=True))
+    assert not removed.has_credential
     assert (await service.chat_settings(home, "local")).api_key is None
+    assert await service.update(ada, made.id, ConnectionChange(settings=MODEL)), "nothing is stored that could go there"
 
     api = await service.create(ada, None, API)
     wider = replace(API.settings, allowed_origins=("https://a.example", "https://b.example"))
@@ -72,6 +82,38 @@ async def test_a_credential_that_is_not_sent_again_goes_to_no_other_address(
     await service.update(ada, api.id, ConnectionChange(settings=wider, credential="both"))
     await service.update(ada, api.id, ConnectionChange(settings=API.settings))
     assert (await service.credential(home, "api")).headers == {"Authorization": "Bearer both"}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"host": "elsewhere.example.com"}, "host"),
+        ({"port": 6432}, "port"),
+        ({"is_tls_verified": False}, "isTlsVerified"),
+    ],
+)
+async def test_a_password_that_is_not_sent_again_goes_to_no_other_server_and_stays_protected(
+    service: ConnectionService, ada: Principal, change: dict[str, Any], named: str
+) -> None:
+    made = await service.create(ada, None, ConnectionDraft("db", DATABASE, "password"))
+    with pytest.raises(InvalidInput, match=f"`{named}` changes.*give `password` again") as caught:
+        await service.update(ada, made.id, ConnectionChange(settings=replace(DATABASE, **change)))
+    assert caught.value.path == ["input", "settings", "postgres", "password"]
+    assert await service.find(ada, made.id) == made
+    again = ConnectionChange(settings=replace(DATABASE, **change), credential="again")
+    assert (await service.update(ada, made.id, again)).has_credential
+    back = await service.update(ada, made.id, ConnectionChange(settings=replace(DATABASE, **change, database="other")))
+    assert back.has_credential, "what only the same server sees is no risk"
+
+
+async def test_a_token_is_not_moved_into_addresses_unless_it_is_given_again(
+    service: ConnectionService, ada: Principal
+) -> None:
+    made = await service.create(ada, None, API)
+    shown = HttpAuthSettings(HttpAuthScheme.QUERY, ("https://a.example",), parameter="key")
+    with pytest.raises(InvalidInput, match=r"`scheme` changes.*give `credential` again"):
+        await service.update(ada, made.id, ConnectionChange(settings=shown))
+    assert await service.update(ada, made.id, ConnectionChange(settings=shown, credential="token"))
 
 
 async def test_what_does_not_fit_changes_nothing(
@@ -122,3 +164,25 @@ async def test_the_default_connection_is_what_nodes_use_that_name_none(
     await service.set_default(ada, home, "local")
     await service.set_default(ada, home, None)
     assert await service.defaults([home]) == {home: None}
+
+
+async def test_a_default_that_is_deleted_while_it_is_chosen_leaves_the_one_before(
+    service: ConnectionService, database: Database, ada: Principal
+) -> None:
+    home = ada.workspace(None)
+    first, second = await service.create(ada, None, CHAT), await service.create(ada, None, replace(CHAT, name="two"))
+    await service.set_default(ada, home, "local")
+    async with database.connection() as holder:
+        await holder.execute(text("SELECT FROM workspaces FOR NO KEY UPDATE"))
+        choosing = asyncio.create_task(service.set_default(ada, home, "two"))
+        await until(lambda: _is_waiting(database))
+        await service.delete(ada, second.id)
+    with pytest.raises(InvalidInput, match="deleted meanwhile"):
+        await choosing
+    assert await service.defaults([home]) == {home: first}
+
+
+async def _is_waiting(database: Database) -> bool:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with database.single() as connection:
+        return (await connection.execute(text(waiting))).scalar_one() == 1

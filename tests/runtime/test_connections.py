@@ -119,7 +119,12 @@ async def test_a_model_without_a_key_is_a_connection_too(service: ConnectionServ
     [
         (
             http_auth(HttpAuthScheme.BASIC, username="ada"),
-            Credential({"Authorization": "Basic YWRhOmNhbmFyeS03YzJl"}, {}, frozenset({ORIGIN})),
+            Credential(
+                {"Authorization": "Basic YWRhOmNhbmFyeS03YzJl"},
+                {},
+                frozenset({ORIGIN}),
+                parts=(f"ada:{CANARY}", CANARY),
+            ),
         ),
         (
             http_auth(HttpAuthScheme.BEARER),

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from structlog.testing import capture_logs
+from uuid_utils.compat import uuid7
 
+from domain.connections import HttpAuthScheme, HttpAuthSettings
 from domain.errors import NodeFault
+from domain.ids import ConnectionId
 from domain.kinds import Result
+from domain.rate_limits import Caps
 from domain.run import DeltaChannel
 from runtime.attempt import NodeAttempt
+from runtime.connections import _credential as credential_of
 from runtime.deltas import DeltaStream
 from runtime.execute import Failed, Succeeded, execute_node
 from runtime.hidden import Hidden
@@ -95,3 +100,27 @@ def test_the_end_of_a_piece_that_may_begin_a_secret_waits_for_the_next() -> None
         text, held = hidden.cut(held + piece)
         shown += text
     assert (shown, held) == ("It is •••, no, sk-other ", "s")
+
+
+async def test_the_password_in_a_basic_header_is_hidden_too_however_a_peer_writes_it() -> None:
+    pair = f"ada:{SECRET}"
+    header = b64encode(pair.encode()).decode()
+
+    class Known(Knowing):
+        async def credential(self, workspace_id: Any, connection: str) -> Any:
+            del workspace_id
+            settings = HttpAuthSettings(HttpAuthScheme.BASIC, ("https://a.example",), "ada")
+            return credential_of(settings, SECRET, Caps(ConnectionId(uuid7()), connection))
+
+    repeated = [SECRET, quote(SECRET, safe=""), json.dumps(SECRET)[1:-1], b64encode(SECRET.encode()).decode()]
+    repeated += [pair, quote(pair), header, header.rstrip("="), urlsafe_b64encode(pair.encode()).decode()]
+
+    async def step(ctx: Any) -> Result:
+        await ctx.credential("api")
+        return Result({"body": repeated})
+
+    outcome = await execute_node(
+        node(step), {"input": None, "nodes": {}}, NodeAttempt(Known(), WORKSPACE, "run/a/-", None), None
+    )
+    assert isinstance(outcome, Succeeded)
+    assert {told.rstrip("=") for told in json.loads(outcome.output)["body"]} == {"•••"}

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 from domain.errors import DatabaseUnavailable
 from domain.events import LoggedEvent, NodeOutputDelta, RunQueued, RunStarted, RunSucceeded
 from domain.ids import GraphId, RunId, WorkflowId, WorkspaceId
-from domain.ports.runs import Group
+from domain.ports.runs import Group, LogPart
 from domain.run import DeltaChannel, Run, RunStatus, TriggerKind
 from runtime.progress import Progress
 from tests.support.engines import bare_world, writing
@@ -44,9 +44,11 @@ class Stored:
         self.latency_s = latency_s
         self.read_count = 0
         self.failures = 0
+        self.fits = 1_000
+        """How many events fit into the bytes of a page."""
         self.progress = Progress(self)  # pyright: ignore[reportArgumentType] -- only reads of Progress are answered
 
-    async def events_after(self, run_id: RunId, after: int, limit: int) -> Sequence[LoggedEvent]:
+    async def events_after(self, run_id: RunId, after: int, limit: int, max_bytes: int) -> LogPart:
         """Read a page, as it was in the midst of the read."""
         assert run_id == self.run_id
         self.read_count += 1
@@ -54,7 +56,9 @@ class Stored:
             self.failures -= 1
             raise DatabaseUnavailable
         await asyncio.sleep(self.latency_s / 2)
-        page = self.log[after : after + limit]
+        assert max_bytes > 0
+        events = self.log[after : after + min(limit, self.fits)]
+        page = LogPart(events, has_more=len(events) == limit or len(self.log) > after + len(events))
         await asyncio.sleep(self.latency_s / 2)
         return page
 
@@ -68,9 +72,12 @@ class Stored:
             self.runs[run_id] for run_id in run_ids if run_id in self.runs and self.runs[run_id].workspace_id in within
         ]
 
-    async def unfinished(self, workspace_id: WorkspaceId, limit: int) -> Sequence[Run]:
+    async def unfinished(
+        self, workspace_id: WorkspaceId, limit: int, workflow_id: WorkflowId | None = None
+    ) -> Sequence[Run]:
         """Read unfinished runs."""
         found = [run for run in self.runs.values() if run.workspace_id == workspace_id and not run.status.is_finished]
+        found = [run for run in found if workflow_id in {None, run.workflow_id}]
         return found[-limit:]
 
     def write(self, *events: Event, is_told: bool = True, is_own: bool = True) -> None:

@@ -347,3 +347,14 @@ async def test_changes_tell_the_unfinished_runs_and_then_each_one_that_begins_or
         assert heard.empty()
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
+
+
+async def test_the_unfinished_runs_of_a_workflow_are_told_however_many_others_there_are(database: Database) -> None:
+    async with world(database, script(), limits=EngineLimits(max_concurrent_runs=0)) as w:
+        runs, shelf, actor = await service(w)
+        watched, busy = await shelf.add(graph("a")), await shelf.add(graph("b"))
+        first = await runs.start(actor, watched, None)
+        for _ in range(100):
+            await runs.start(actor, busy, None)
+        async with aclosing(runs.changes(actor, None, watched)) as changes, asyncio.timeout(5):
+            assert (await anext(changes)).id == first.id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from domain.approvals import ApprovalQuery, ApprovalStatus
 from domain.errors import NodeFault
@@ -204,11 +204,28 @@ async def test_workflows_call_each_other_up_to_sixteen_deep(database: Database) 
         run_id = await begun(w, graph({"sub": call()}))
         failed = only(await w.ended(run_id), NodeFailed)
         assert failed.failure.code == "SUB_RUN_FAILED"
-        assert failed.failure.message.endswith(". SUB_RUN_TOO_DEEP: Workflows may call each other up to 16 deep.")
-        assert len(failed.failure.message) < 200
+        told = (
+            ". SUB_RUN_TOO_DEEP: Workflows may call each other up to 16 deep; here they call each other in a circle: "
+        )
+        assert told in failed.failure.message
+        assert len(failed.failure.message) < 300
         async with database.direct() as connection:
             assert await connection.fetchval("SELECT count(*) FROM runs") == 17
             assert await connection.fetchval("SELECT max(depth) FROM runs") == 16
+
+
+async def test_workflows_that_call_each_other_in_a_circle_are_named(database: Database) -> None:
+    there, back = graph({"sub": call("back")}), graph({"sub": call("there")})
+    async with calling(database, there=there, back=back) as w:
+        run_id = await begun(w, graph({"sub": call("there")}))
+        failed = only(await w.ended(run_id), NodeFailed)
+        async with database.direct() as connection:
+            services = cast("Callable", w.engine.services)
+            first, second = [
+                await connection.fetchval("SELECT slug FROM workflows WHERE id = $1", services.places[slug][1])
+                for slug in ("there", "back")
+            ]
+        assert failed.failure.message.endswith(f" in a circle: {first} → {second} → {first}.")
 
 
 async def test_canceling_goes_down_to_what_works_waits_and_asks(database: Database) -> None:

@@ -248,7 +248,7 @@ class World:
     async def log_rows(self, run_id: UUID) -> list[LoggedEvent]:
         """Return the whole log as it is stored; nothing of a run that is not there."""
         try:
-            return list(await self.reader.events_after(RunId(run_id), 0, 100_000))
+            return list((await self.reader.events_after(RunId(run_id), 0, 100_000)).events)
         except NotFound:
             return []
 

@@ -42,6 +42,13 @@ async def test_a_form_that_is_no_schema_fails_with_its_code() -> None:
     assert caught.value.code == "INVALID_FORM"
 
 
+@pytest.mark.parametrize("rendered", ["", "Ada", "a@example.com, b@example.com", "null"])
+async def test_a_template_that_gives_no_address_fails_instead_of_asking_nobody(rendered: str) -> None:
+    with pytest.raises(NodeFault, match="which is no e-mail address") as caught:
+        await run(ApprovalConfig(title="?", assignees=["a@example.com", rendered]), RecordingContext())
+    assert (caught.value.code, caught.value.is_retryable) == ("INVALID_ASSIGNEE", False)
+
+
 def test_the_action_is_the_port_and_so_is_that_nobody_answered() -> None:
     given = resume(Answered("reject", {"note": "no"}, "ada@example.com", AT))
     assert given.ports == ("reject",)
