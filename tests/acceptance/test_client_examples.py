@@ -18,8 +18,10 @@ from tests.support.client_examples import (
     line_of,
     run_program,
     serving_example,
+    serving_example_to_kill,
 )
 from tests.support.node import find_node, install
+from tests.support.openai_endpoint import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +106,27 @@ async def test_what_goes_wrong_is_told_in_a_sentence(example: Example, database_
     assert "(FORBIDDEN)" in told[4]
     assert [done.status for done in (failed, forged, missing, away, reading)] == [1] * 5
     assert [text.count("\n") for text in told] == [1] * 5
+
+
+async def test_a_server_that_is_killed_and_started_again_loses_and_doubles_nothing(
+    example: Example, data_dir: Path
+) -> None:
+    async with serving_example_to_kill(data_dir) as (server, served), asyncio.TaskGroup() as tasks:
+        served.tell_a_story()
+        served.endpoint.script(answer("Another ", "story."))
+        kills = 0
+
+        def kill(line: str) -> None:
+            nonlocal kills
+            if " done 0." in line and not kills:
+                kills += 1
+                server.kill()
+                tasks.create_task(server.start(), name="start the server again")
+
+        done = await example.follow(served, kill)
+        assert (done.status, kills) == (0, 1), done.complaints
+        assert event_lines(done.lines) == [line_of(event) for event in await served.log()]
+        assert done.lines[-1] == 'Output: {"story":"Another story."}'
 
 
 async def test_a_key_that_is_revoked_meanwhile_ends_the_program(

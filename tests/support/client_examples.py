@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from runtime.settings import ApiSettings
-from tests.support.cutting_proxy import cutting_proxy
+from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.support.openai_endpoint import answer, openai_endpoint, refusal
-from tests.support.server_process import Caller
+from tests.support.server_process import Caller, server_process
 from tests.support.services import settings_on
 from tests.support.whole_server import serving_anabranch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
-    from tests.support.cutting_proxy import CuttingProxy
     from tests.support.openai_endpoint import OpenaiEndpoint
+    from tests.support.server_process import ServerProcess
 
 CLIENTS = Path(__file__).parents[2] / "examples" / "clients"
 PARTS = 6
@@ -166,6 +166,23 @@ async def serving_example(database_url: str, data_dir: Path) -> AsyncGenerator[S
             served = ServedExample(url, owner, endpoint, proxy, proxied)
             served.key = await served.make_key("WRITE", "EXECUTE")
             yield served
+
+
+@asynccontextmanager
+async def serving_example_to_kill(data_dir: Path) -> AsyncGenerator[tuple[ServerProcess, ServedExample]]:
+    """Serve for one example in a process of its own, with no line between them."""
+    async with openai_endpoint() as endpoint, aiohttp.ClientSession() as http:
+        environment = {
+            "ANABRANCH_LLM__BASE_URL": endpoint.base_url,
+            "ANABRANCH_LLM__MODEL": "fake",
+            "ANABRANCH_OUTBOUND__ALLOWED": json.dumps([endpoint.allowed]),
+        }
+        async with server_process(data_dir, environment) as server:
+            owner = Caller(server.url, http)
+            await owner.sign_up()
+            served = ServedExample(server.url, owner, endpoint, CuttingProxy(server.url), server.url)
+            served.key = await served.make_key("WRITE", "EXECUTE")
+            yield server, served
 
 
 async def run_program(
