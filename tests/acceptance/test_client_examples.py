@@ -156,14 +156,16 @@ const started = { __typename: "NodeStarted", seq: 3, nodeKey: "write" };
 const run = { __typename: "Run", id: "run_1", status: "RUNNING", events: { __typename: "RunEventConnection", nodes: [started] } };
 cache.writeQuery({ query: events, variables: { id: "run_1" }, data: { run } });
 const read = (query, id) => cache.readQuery({ query, variables: { id } });
-const byNode = gql`query ($id: ID!) { node(id: $id) { id ... on Run { status } } }`;
-cache.writeQuery({ query: byNode, variables: { id: "run_2" }, data: { node: null } });
+const status = gql`query ($id: ID!) { run(id: $id) { id status } }`;
+const node = gql`query ($id: ID!) { node(id: $id) { id ... on Run { status } } }`;
+cache.writeQuery({ query: node, variables: { id: "run_2" }, data: { node: { __typename: "Run", id: "run_2", status: "FAILED" } } });
+cache.writeQuery({ query: status, variables: { id: "run_3" }, data: { run: null } });
 console.log(JSON.stringify([
   read(events, "run_1").run.events.nodes,
-  read(byNode, "run_1"),
-  read(byNode, "run_2"),
-  read(byNode, "run_3"),
-  read(byNode, "nothing"),
+  read(node, "run_2"),
+  read(status, "run_2"),
+  read(status, "run_3"),
+  read(status, "run_4"),
 ]));
 """
 
@@ -175,9 +177,9 @@ async def test_apollos_cache_keeps_fields_of_interfaces_and_finds_objects_by_the
     assert done.status == 0, done.complaints
     assert json.loads(done.lines[-1]) == [
         [{"__typename": "NodeStarted", "seq": 3, "nodeKey": "write"}],
-        {"node": {"__typename": "Run", "id": "run_1", "status": "RUNNING"}},
-        {"node": None},
-        None,
+        {"node": {"__typename": "Run", "id": "run_2", "status": "FAILED"}},
+        {"run": {"__typename": "Run", "id": "run_2", "status": "FAILED"}},
+        {"run": None},
         None,
     ]
 

@@ -8,7 +8,7 @@ import { SocketClosed } from "./socket.ts";
 export type RunEvent = RunEventsSubscription["runEvents"];
 
 /** Tries in a row that bring no event, before the error is passed on: about a minute. */
-const MOST_TRIES = 10;
+const MOST_TRIES = 12;
 /** Errors of the server that are otherwise the next time. */
 const PASSING: ReadonlySet<unknown> = new Set(["INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"]);
 
