@@ -172,8 +172,8 @@ console.log(JSON.stringify([
 
 @pytest.mark.parametrize("example", ["apollo"], indirect=True)
 async def test_apollos_cache_keeps_fields_of_interfaces_and_finds_objects_by_their_ids(example: Example) -> None:
-    await asyncio.to_thread((example.folder / "probe.mts").write_text, CACHE)
-    done = await run_program([str(example.node.program), "probe.mts"], example.folder, example.node.environment)
+    await asyncio.to_thread((example.folder / "probe.mjs").write_text, CACHE)
+    done = await run_program([str(example.node.program), "probe.mjs"], example.folder, example.node.environment)
     assert done.status == 0, done.complaints
     assert json.loads(done.lines[-1]) == [
         [{"__typename": "NodeStarted", "seq": 3, "nodeKey": "write"}],
