@@ -28,7 +28,7 @@ class Node:
 
 
 def find_node(oldest: int = _OLDEST) -> Node:
-    """Pick a Node.js of at least this major version; that of the wheel is 24."""
+    """Pick a Node.js of this major version at least; the wheel's is 24."""
     program, npm = shutil.which("node"), shutil.which("npm")
     if program is not None and npm is not None and _major(program) >= oldest:
         return Node(Path(program), (npm,))
@@ -41,13 +41,15 @@ def find_node(oldest: int = _OLDEST) -> Node:
     return Node(home / "bin" / "node", (str(home / "bin" / "node"), str(script)))
 
 
-def install(node: Node, folder: Path) -> None:
-    """Install the locked packages of a folder, unless they are there."""
+def install(node: Node, folder: Path, *, is_optional_left_out: bool = True) -> None:
+    """Install the locked packages of a folder, unless they are there; TypeScript from 7 on is an optional package of itself."""
     wanted = hashlib.sha256((folder / "package-lock.json").read_bytes()).hexdigest()
     stamp = folder / "node_modules" / ".installed"
     if stamp.is_file() and stamp.read_text() == wanted:
         return
-    command = [*node.npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=optional", "--loglevel=error"]
+    command = [*node.npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    if is_optional_left_out:
+        command.append("--omit=optional")
     done = subprocess.run(  # noqa: S603 - our own command
         command, cwd=folder, env=node.environment, timeout=_INSTALL_S, capture_output=True, text=True, check=False
     )
