@@ -8,30 +8,35 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from tests.support.cutting_proxy import cutting_proxy
+from runtime.settings import ApiSettings
+from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.support.openai_endpoint import answer, openai_endpoint, refusal
-from tests.support.server_process import Caller
+from tests.support.server_process import Caller, server_process
 from tests.support.services import settings_on
 from tests.support.whole_server import serving_anabranch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-    from pathlib import Path
 
-    from tests.support.cutting_proxy import CuttingProxy
     from tests.support.openai_endpoint import OpenaiEndpoint
+    from tests.support.server_process import ServerProcess
 
+CLIENTS = Path(__file__).parents[2] / "examples" / "clients"
 PARTS = 6
 """How often the model waits until the line was broken."""
 _CREATE_KEY = """
 mutation ($scopes: [Scope!]!) { createApiKey(input: { name: "Example", scopes: $scopes }) { token userErrors { message } } }
 """
+_REVOKE_KEY = "mutation ($id: ID!) { revokeApiKey(input: { id: $id }) { userErrors { message } } }"
+_KEYS = "{ viewer { apiKeys(first: 10) { nodes { id } } } }"
 _RUNS = "{ runs(first: 10) { nodes { id status output } } }"
 _LOG = """
 query ($id: ID!, $after: String) {
@@ -44,6 +49,12 @@ query ($id: ID!, $after: String) {
 }
 """
 _TIMEOUT_S = 120.0
+
+
+def copy_example(name: str, folder: Path) -> Path:
+    """Copy an example as a user would, so that nothing is installed into the repository; return where it is."""
+    ignored = shutil.ignore_patterns("node_modules", ".venv", "__pycache__")
+    return Path(shutil.copytree(CLIENTS / name, folder / name, ignore=ignored))
 
 
 def line_of(event: Mapping[str, Any]) -> str:
@@ -72,17 +83,18 @@ class Finished:
     """What it said on the error stream."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class ServedExample:
     """A server with its owner, an API key, a model that does what it is told, and a line to it that can be broken."""
 
     url: str
     owner: Caller
-    key: str
     endpoint: OpenaiEndpoint
     proxy: CuttingProxy
     proxied: str
     """The server's address by the line that breaks."""
+    key: str = ""
+    """The text of an API key."""
     gates: list[asyncio.Event] = field(default_factory=lambda: [asyncio.Event() for _ in range(PARTS)])
 
     def tell_a_story(self) -> str:
@@ -109,6 +121,17 @@ class ServedExample:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ANABRANCH_")}
         return kept | {"ANABRANCH_URL": self.proxied, "ANABRANCH_TOKEN": self.key, "NO_COLOR": "1"} | changes
 
+    async def make_key(self, *scopes: str) -> str:
+        """Make another API key; give its text."""
+        made = (await self.owner.ask(_CREATE_KEY, scopes=scopes))["createApiKey"]
+        assert made["userErrors"] == []
+        return made["token"]
+
+    async def revoke_keys(self) -> None:
+        """Revoke every key."""
+        for key in (await self.owner.ask(_KEYS))["viewer"]["apiKeys"]["nodes"]:
+            await self.owner.ask(_REVOKE_KEY, id=key["id"])
+
     async def only_run(self) -> dict[str, Any]:
         """Return the one run that there is."""
         [run] = (await self.owner.ask(_RUNS))["runs"]["nodes"]
@@ -126,14 +149,13 @@ class ServedExample:
 
 
 @asynccontextmanager
-async def serving_example(
-    database_url: str, data_dir: Path, scopes: Sequence[str] = ("READ", "WRITE", "EXECUTE")
-) -> AsyncGenerator[ServedExample]:
-    """Serve all of Anabranch for one example, on a fresh database."""
+async def serving_example(database_url: str, data_dir: Path) -> AsyncGenerator[ServedExample]:
+    """Serve all of Anabranch for one example, on a fresh database; its key has the scopes WRITE and EXECUTE."""
     settings = settings_on(database_url, data_dir)
     async with openai_endpoint() as endpoint:
         llm = settings.llm.model_copy(update={"base_url": endpoint.base_url, "model": "fake"})
-        settings = settings.model_copy(update={"llm": llm})
+        # Keys are looked at ten times a second, so that a test takes no half minute.
+        settings = settings.model_copy(update={"llm": llm, "api": ApiSettings(session_check_s=0.1)})
         async with (
             serving_anabranch(settings, allowed=(endpoint.allowed,)) as url,
             cutting_proxy(url) as (proxy, proxied),
@@ -141,9 +163,26 @@ async def serving_example(
         ):
             owner = Caller(url, http)
             await owner.sign_up()
-            made = (await owner.ask(_CREATE_KEY, scopes=list(scopes)))["createApiKey"]
-            assert made["userErrors"] == []
-            yield ServedExample(url, owner, made["token"], endpoint, proxy, proxied)
+            served = ServedExample(url, owner, endpoint, proxy, proxied)
+            served.key = await served.make_key("WRITE", "EXECUTE")
+            yield served
+
+
+@asynccontextmanager
+async def serving_example_to_kill(data_dir: Path) -> AsyncGenerator[tuple[ServerProcess, ServedExample]]:
+    """Serve for one example in a process of its own, with no line between them."""
+    async with openai_endpoint() as endpoint, aiohttp.ClientSession() as http:
+        environment = {
+            "ANABRANCH_LLM__BASE_URL": endpoint.base_url,
+            "ANABRANCH_LLM__MODEL": "fake",
+            "ANABRANCH_OUTBOUND__ALLOWED": json.dumps([endpoint.allowed]),
+        }
+        async with server_process(data_dir, environment) as server:
+            owner = Caller(server.url, http)
+            await owner.sign_up()
+            served = ServedExample(server.url, owner, endpoint, CuttingProxy(server.url), server.url)
+            served.key = await served.make_key("WRITE", "EXECUTE")
+            yield server, served
 
 
 async def run_program(
