@@ -1,4 +1,4 @@
-"""What remembers people, secrets, connections and workflows."""
+"""What remembers people and workflows."""
 
 from __future__ import annotations
 
@@ -8,19 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
-    from uuid import UUID
 
-    from domain.connections import Connection, Secret
+    from domain.audit import Deed
     from domain.identity import Role, User, Workspace
-    from domain.ids import (
-        ConnectionId,
-        GraphId,
-        SecretId,
-        SessionId,
-        UserId,
-        WorkflowId,
-        WorkspaceId,
-    )
+    from domain.ids import GraphId, SessionId, UserId, WorkflowId, WorkspaceId
     from domain.layout import Layout, LayoutPatch
     from domain.ports.paging import Page, PageRequest
     from domain.problems import Problem
@@ -54,9 +45,17 @@ class Identities(Protocol):
         ...
 
     async def add_account(
-        self, account: Account, place: Workspace | bytes, session: NewSession, *, is_first_only: bool
+        self,
+        account: Account,
+        place: Workspace | bytes,
+        session: NewSession,
+        *,
+        is_first_only: bool,
+        deeds: Sequence[Deed] = (),
     ) -> None:
         """Make a user who is signed in, in one transaction: the owner of a new workspace, or a member by an invitation.
+
+        The log of the workspace tells of `deeds`.
 
         Raises:
             AlreadyExists: the address is taken.
@@ -90,22 +89,36 @@ class Identities(Protocol):
         ...
 
     async def save_password(
-        self, user_id: UserId, old: str, new: str, *, keep: SessionId | None, now: datetime
+        self,
+        user_id: UserId,
+        old: str,
+        new: str,
+        *,
+        keep: SessionId | None,
+        now: datetime,
+        deed: Deed | None = None,
     ) -> bool:
         """Store a new password's hash and end all sessions but `keep`; False when the password changed meanwhile."""
         ...
 
-    async def add_session(self, account: Account, session: NewSession, now: datetime) -> bool:
+    async def add_session(
+        self, account: Account, session: NewSession, now: datetime, *, deed: Deed | None = None
+    ) -> bool:
         """Begin a session; False when the password changed since the account was read."""
         ...
 
     async def trade_refresh_token(
-        self, used: bytes, made: bytes, now: datetime, expires_at: datetime
+        self, used: bytes, made: bytes, now: datetime, expires_at: datetime, *, address: str | None = None
     ) -> tuple[UserId, SessionId] | None:
-        """Replace a refresh token, given as hashes; a token that was used before ends its session. None = refused."""
+        """Replace a refresh token, given as hashes; a token that was used before ends its session. None = refused.
+
+        `address` is where it came from, for the log of who comes with a used one.
+        """
         ...
 
-    async def end_sessions(self, user_id: UserId, only: SessionId | None, now: datetime) -> int:
+    async def end_sessions(
+        self, user_id: UserId, only: SessionId | None, now: datetime, *, deed: Deed | None = None
+    ) -> int:
         """End one session or all of a user's; return how many ended."""
         ...
 
@@ -135,136 +148,6 @@ class Identities(Protocol):
 
     async def forget_attempts(self, account: str, address: str) -> None:
         """Forget the tries of an account from an address."""
-        ...
-
-
-# ── secrets and connections ──
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """A stored value that only the key holder can read, with what it is bound to."""
-
-    id: UUID
-    name: str
-    ciphertext: bytes
-
-
-class Secrets(Protocol):
-    """Secrets, their values encrypted."""
-
-    async def add(self, secret: Secret, ciphertext: bytes) -> None:
-        """Store a secret.
-
-        Raises:
-            AlreadyExists: the name is taken in the workspace.
-            LimitExceeded: the workspace has as many as it may.
-        """
-        ...
-
-    async def save(self, secret: Secret, ciphertext: bytes | None) -> None:
-        """Store a changed secret; the value stays without a new ciphertext.
-
-        Raises:
-            NotFound: it is gone.
-        """
-        ...
-
-    async def remove(self, secret_id: SecretId, workspace_id: WorkspaceId) -> None:
-        """Delete a secret.
-
-        Raises:
-            NotFound: it is gone.
-            InUse: published nodes use it.
-        """
-        ...
-
-    async def list_by_id(self, within: frozenset[WorkspaceId], secret_ids: Sequence[SecretId]) -> Sequence[Secret]:
-        """List those of the secrets that are within, in any order."""
-        ...
-
-    async def page_by_workspace(
-        self, workspace_ids: Sequence[WorkspaceId], page: PageRequest
-    ) -> Mapping[WorkspaceId, Page[Secret]]:
-        """Read the same page of the secrets of each of the workspaces, by name."""
-        ...
-
-    async def count_by_workspace(self, workspace_ids: Sequence[WorkspaceId]) -> Mapping[WorkspaceId, int]:
-        """Count the secrets of each of the workspaces."""
-        ...
-
-    async def list_names(self, workspace_id: WorkspaceId) -> frozenset[str]:
-        """List the names of a workspace's secrets; they are bounded in number."""
-        ...
-
-    async def use(self, workspace_id: WorkspaceId, names: Sequence[str], now: datetime) -> Sequence[Sealed]:
-        """Read the encrypted values of those names that exist, and note the minute of their use."""
-        ...
-
-
-class Connections(Protocol):
-    """Connections, their credentials encrypted."""
-
-    async def add(self, connection: Connection, ciphertext: bytes | None) -> None:
-        """Store a connection.
-
-        Raises:
-            AlreadyExists: the name is taken in the workspace.
-            LimitExceeded: the workspace has as many as it may.
-        """
-        ...
-
-    async def save(self, before: Connection, after: Connection, ciphertext: bytes | None, *, is_kept: bool) -> None:
-        """Store a changed connection; `is_kept` leaves its credential as it is.
-
-        Raises:
-            AlreadyExists: the new name is taken in the workspace.
-            Conflict: it is not as it was read, so that a credential might go where it was not meant to.
-            InUse: published nodes use the name that it gives up.
-        """
-        ...
-
-    async def set_default(self, workspace_id: WorkspaceId, connection_id: ConnectionId | None) -> None:
-        """Make a connection the one that nodes use when they name none; None = no connection is."""
-        ...
-
-    async def list_defaults(
-        self, workspace_ids: Sequence[WorkspaceId]
-    ) -> Mapping[WorkspaceId, tuple[Connection, Sealed | None]]:
-        """Return what the nodes of workspaces use that name none, with its credential as it is stored."""
-        ...
-
-    async def remove(self, connection_id: ConnectionId, workspace_id: WorkspaceId) -> None:
-        """Delete a connection and its credential.
-
-        Raises:
-            NotFound: it is gone.
-            InUse: published nodes use it.
-        """
-        ...
-
-    async def list_by_id(
-        self, within: frozenset[WorkspaceId], connection_ids: Sequence[ConnectionId]
-    ) -> Sequence[Connection]:
-        """List those of the connections that are within, in any order."""
-        ...
-
-    async def find_by_name(self, name: str, workspace_id: WorkspaceId) -> tuple[Connection, Sealed | None] | None:
-        """Find a connection by the name that nodes use, with its credential as it is stored."""
-        ...
-
-    async def page_by_workspace(
-        self, workspace_ids: Sequence[WorkspaceId], page: PageRequest
-    ) -> Mapping[WorkspaceId, Page[Connection]]:
-        """Read the same page of the connections of each of the workspaces, by name."""
-        ...
-
-    async def count_by_workspace(self, workspace_ids: Sequence[WorkspaceId]) -> Mapping[WorkspaceId, int]:
-        """Count the connections of each of the workspaces."""
-        ...
-
-    async def list_names(self, workspace_id: WorkspaceId) -> frozenset[str]:
-        """List the names of a workspace's connections; they are bounded in number."""
         ...
 
 
@@ -333,7 +216,12 @@ class Workflows(Protocol):
         ...
 
     async def remove(
-        self, workflow_id: WorkflowId, workspace_id: WorkspaceId, removed_by: UserId | None = None
+        self,
+        workflow_id: WorkflowId,
+        workspace_id: WorkspaceId,
+        removed_by: UserId | None = None,
+        *,
+        deed: Deed | None = None,
     ) -> None:
         """Delete a workflow with its finished runs.
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from domain.ids import Prefix, to_global
 from gql.schema import build_schema
 from runtime.settings import Settings
 from tests.support.api import Api
@@ -196,6 +197,8 @@ async def test_a_connection_is_changed_where_something_is_given(api: Api, ada: P
 async def test_a_workspace_shows_its_default_connection(api: Api, ada: Principal) -> None:
     await create(api, ada)
     assert (await api.run(DEFAULT, caller=ada)).data["viewer"]["workspaces"]["nodes"] == [{"defaultConnection": None}]
-    await api.services.connections.set_default(ada, ada.workspace(None), "local")
+    chosen = """ mutation ($id: ID!) { updateWorkspace(input: { id: $id, defaultConnection: "local" }) { userErrors { code } } } """
+    changed = await api.run(chosen, {"id": to_global(Prefix.WORKSPACE, ada.workspace(None))}, caller=ada)
+    assert changed.data["updateWorkspace"]["userErrors"] == []
     shown = (await api.run(DEFAULT, caller=ada)).data["viewer"]["workspaces"]["nodes"]
     assert shown == [{"defaultConnection": {"name": "local"}}]
