@@ -17,6 +17,7 @@ from domain.workflow import UNSET, Unset
 from persistence.audit import write_deed
 from persistence.collection_rows import CHANNEL
 from persistence.connections import set_default
+from persistence.standing import check_standing
 from persistence.tables import members, users, workspaces
 from persistence.uses import through
 
@@ -101,10 +102,15 @@ class PostgresWorkspaces:
             await write_deed(through(connection), workspace_id, deed)
         return Workspace(WorkspaceId(row.id), row.name, row.created_at)
 
-    async def remove(self, workspace_id: WorkspaceId, by: UserId) -> Sequence[CollectionId] | None:
+    async def remove(
+        self, workspace_id: WorkspaceId, by: UserId, *, deed: Deed | None = None
+    ) -> Sequence[CollectionId] | None:
         """Delete a workspace with all that is in it; return the collections that were, None while runs have not ended.
 
+        Its log goes with it: `deed` only tells who does it.
+
         Raises:
+            Unauthenticated: the caller's session or key has ended since the request was let in.
             NotFound: it is gone.
             Forbidden: `by` does not own it.
         """
@@ -121,6 +127,8 @@ class PostgresWorkspaces:
                 # Whoever adds something holds this row by the foreign key: it is waited for, or finds the workspace gone.
                 if await connection.fetchval(_HOLD, workspace_id) is None:
                     raise NotFound(path=["input", "id"])
+                if deed is not None:
+                    await check_standing(connection.fetch, deed)
                 if await connection.fetchval(_ROLE, workspace_id, by) != Role.OWNER.value:
                     raise Forbidden("Only an owner can delete the workspace.")
                 if await connection.fetchval(_UNFINISHED, *unfinished) is not None:

@@ -124,7 +124,12 @@ class WorkspaceService:
             raise InvalidInput("This is not the workspace's name.", path=["input", "confirmName"])
         loop = asyncio.get_running_loop()
         given_up = loop.time() + _STOP_TIMEOUT_S
-        while (collection_ids := await self._workspaces.remove(workspace.id, actor.user.id)) is None:
+
+        async def remove() -> Sequence[CollectionId] | None:
+            deed = self._audit.deed(actor, AuditAction.WORKSPACE_UPDATED)
+            return await self._workspaces.remove(workspace.id, actor.user.id, deed=deed)
+
+        while (collection_ids := await remove()) is None:
             if loop.time() > given_up:
                 raise InUse("Runs of the workspace are still being stopped; try again in a minute.")
             # Again each time: members may start runs until the workspace is gone.

@@ -145,10 +145,15 @@ class Workspaces(Protocol):
         """
         ...
 
-    async def remove(self, workspace_id: WorkspaceId, by: UserId) -> Sequence[CollectionId] | None:
+    async def remove(
+        self, workspace_id: WorkspaceId, by: UserId, *, deed: Deed | None = None
+    ) -> Sequence[CollectionId] | None:
         """Delete a workspace with all that is in it; return the collections that were, None while runs have not ended.
 
+        Its log goes with it: `deed` only tells who does it.
+
         Raises:
+            Unauthenticated: the caller's session or key has ended since the request was let in.
             NotFound: it is gone.
             Forbidden: `by` does not own it.
         """

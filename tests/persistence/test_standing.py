@@ -136,6 +136,17 @@ async def test_what_meets_a_revocation_waits_for_it_and_is_refused(
     assert await key_names(database) == ["robot"]
 
 
+async def test_whoever_has_signed_out_deletes_no_workspace(
+    database: Database, machines: Machines, ada: Principal
+) -> None:
+    await execute(database, "UPDATE sessions SET ended_at = now()")
+    deed = machines.audit.deed(ada, AuditAction.WORKSPACE_UPDATED)
+    with pytest.raises(Unauthenticated):
+        await PostgresPeople(database).workspaces.remove(home(ada), ada.user.id, deed=deed)
+    async with database.connection() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM workspaces"))).scalar_one() == 1
+
+
 async def test_a_key_may_rotate_and_end_itself(machines: Machines, ada: Principal) -> None:
     caller = await robot(machines, ada)
     assert caller.api_key_id is not None
