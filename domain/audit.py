@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from domain.identity import Principal
     from domain.ids import ApiKeyId, AuditEntryId, UserId, WorkspaceId
 
 
@@ -39,6 +40,20 @@ class AuditAction(StrEnum):
     DATA_TABLE_DELETED = "DATA_TABLE_DELETED"
     WEBHOOK_ROTATED = "WEBHOOK_ROTATED"
     WORKSPACE_UPDATED = "WORKSPACE_UPDATED"
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What somebody does: it goes into the log in the transaction in which it is done, or is not done at all."""
+
+    action: AuditAction
+    at: datetime
+    actor_id: UserId
+    by: Principal | None = None
+    """Whose credential and role have to stand still when it is done; None where nobody has to be signed in."""
+    target_id: str | None = None
+    target_name: str | None = None
+    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

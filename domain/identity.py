@@ -108,6 +108,8 @@ class Principal:
     """What the credential may do at most; a session may do all that its roles allow."""
     api_key_id: ApiKeyId | None = None
     """The API key, if that is the credential."""
+    key_hash: bytes | None = field(default=None, compare=False, repr=False)
+    """The hash of the API key's text that was shown."""
     address: str | None = field(default=None, compare=False)
     """The network address of the request, for the audit log."""
 

@@ -165,6 +165,8 @@ class AuditOfWorkspace:
         before: Before = ABSENT,
     ) -> AuditEntryConnection:
         """List the entries."""
+        # Here and not with the page: what is asked of several workspaces is one call, and one refusal would be all's.
+        info.context.principal.demand(self.workspace_id, Permission.ADMIN)
         query = filter.of_domain() if filter else AuditQuery()
         loaders, workspace_id = info.context.loaders, self.workspace_id
         page = await loaders.load(_load_pages, (workspace_id, query, page_request(first, after, last, before)))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Resolver = TypeVar("Resolver", bound="Callable[..., Any]")
 
 _KEY = "permission"
+_NO_KEYS = " Refused to API keys."
 
 
 class Demand(FieldExtension):
@@ -95,6 +96,8 @@ def mutation(
     permission: Permission, *, description: str, name: str | None = None
 ) -> Callable[[Resolver], StrawberryField]:
     """Make a field of `Mutation`; every field of its payload class has a default."""
+    if permission not in ROLES_WITH:
+        description += _NO_KEYS
     # The last one is the outermost: what `Demand` forbids is one of the user errors too.
     extensions = [Demand(permission, is_changing=True), UserErrors()]
     return _field(strawberry.mutation, extensions, permission, description, name)

@@ -21,8 +21,9 @@ from strawberry.types.graphql import OperationType
 from domain.errors import DatabaseUnavailable
 from gql.context import Context
 from gql.cookies import Cookies
-from gql.credentials import find_caller, sent_token
+from gql.credentials import sent_token
 from gql.headers import origin_of
+from gql.key_door import KeyDoor
 from gql.limits import refuse_long
 from gql.observing import REQUEST_ID, Observed, outcome_of, request_id
 from gql.presenting import MASKED, refusal
@@ -85,6 +86,7 @@ class Endpoint(GraphQL[Context, None]):
         )
         self.settings = settings
         self.floods = Floods()
+        self.keys = KeyDoor()
         self.sockets = Sockets(settings.api.max_sockets, self.floods)
         self.trusted = TrustedDocuments({}, is_only=True)
         """What may be executed; read when the application starts."""
@@ -153,8 +155,8 @@ class Endpoint(GraphQL[Context, None]):
     async def _respond(self, request: Request, accepted: Accepted, observed: Observed) -> Response:
         limits = self.settings.api
         token = sent_token(request)
-        caller = await find_caller(self.services, token)
         address = request.client.host if request.client else ""
+        caller = await self.keys.find_caller(self.services, token, address)
         if caller is None:
             await self.floods.admit(address)
         # Nobody who is not signed in makes the server read much.

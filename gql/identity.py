@@ -211,7 +211,8 @@ class IdentityMutation:
         token = input.refresh_token or (cookies.refresh_token if cookies else None)
         if token is None:
             raise InvalidToken("No refresh token was sent.", path=["input", "refreshToken"])
-        return _begun(info, RefreshSessionPayload, await info.context.services.identity.refresh(token))
+        signed_in = await info.context.services.identity.refresh(token, address=info.context.address)
+        return _begun(info, RefreshSessionPayload, signed_in)
 
     @mutation(Permission.SIGNED_IN, description="Ends the session, or all sessions of the caller.")
     async def sign_out(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,31 @@ if TYPE_CHECKING:
 
 _GRACE_S = 5.0
 """How long a socket or stream lives on after its token has expired."""
+_BELIEVED_S = 1.0
+"""How old the last look may be when an operation begins on a socket."""
+
+
+class Caller:
+    """Who is behind a socket, asked again when that was long ago; operations that begin together share one look."""
+
+    def __init__(self, services: Services, token: str | None, principal: Principal) -> None:
+        self._services = services
+        self._token = token
+        self._principal: Principal | None = principal
+        self._looked_at = time.monotonic()
+        self._looking = asyncio.Lock()
+
+    async def now(self) -> Principal | None:
+        """Return who calls, as of a second ago at most; None when the session or key has ended.
+
+        Raises:
+            DatabaseUnavailable: nobody can tell.
+        """
+        async with self._looking:
+            if self._principal is not None and time.monotonic() - self._looked_at >= _BELIEVED_S:
+                self._principal = await find_caller(self._services, self._token)
+                self._looked_at = time.monotonic()
+            return self._principal
 
 
 async def session_checks(

@@ -14,13 +14,14 @@ from strawberry.types.graphql import OperationType
 
 from domain.errors import DatabaseUnavailable
 from gql.context import Context
-from gql.credentials import bearer_token, find_caller, sent_token
+from gql.credentials import bearer_token, sent_token
 from gql.limits import refuse_long
 from gql.observing import Observed, outcome_of
 from gql.presenting import present, refusal
 from gql.rates import REFUSED
+from gql.requests import Refused
 from gql.results import ending, payload
-from gql.sessions import session_checks
+from gql.sessions import Caller, session_checks
 from gql.socket_messages import ClientMessage, Closing, Complete, Init, Ping, Pong, Subscribe, read_message
 from gql.sockets import SILENT
 from gql.trusted import Untrusted
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from strawberry.asgi import ASGIWebSocketAdapter
 
     from domain.identity import Principal
+    from gql.key_door import KeyDoor
     from gql.sockets import Sockets
     from gql.trusted import TrustedDocuments
     from runtime.settings import Settings
@@ -51,11 +53,13 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         self._limits = settings.api
         self._sockets: Sockets = view.sockets
         self._trusted: TrustedDocuments = view.trusted
+        self._keys: KeyDoor = view.keys
         self._has_suggestions = settings.is_development
         self._handshake = cast("ASGIWebSocketAdapter", websocket).ws
         self._services = context.services
         self._token: str | None = None
         self._principal: Principal | None = None
+        self._caller: Caller | None = None
         self._is_init_received = False
         self._is_acknowledged = False
         self._is_closing = False
@@ -110,7 +114,10 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         if given is not None and not isinstance(given, str):
             raise Closing(4400, "`authorization` must be text")
         self._token = sent_token(self._handshake) if given is None else bearer_token(given)
-        self._principal = await find_caller(self._services, self._token)
+        try:
+            self._principal = await self._keys.find_caller(self._services, self._token, self.context.address)
+        except Refused as refused:
+            raise Closing(1013, str(refused)) from None
         if self._principal is None and self._token is not None:
             raise Closing(4403, "Forbidden")
         self._is_acknowledged = True
@@ -118,6 +125,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         self._start(self._ping(), "ping")
         if self._principal is not None:
             self._handshake.scope[SILENT].end()  # one of nobody's stays counted: a network has only so many of those
+            self._caller = Caller(self._services, self._token, self._principal)
             self._start(self._watch_session(self._principal), "session")
 
     async def _subscribe(self, message: Subscribe) -> None:
@@ -145,6 +153,9 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         self._contexts[asyncio.current_task()] = context
         self._sockets.operation_count += 1
         try:
+            if self._caller is not None:
+                await self._meet(await self._caller.now())
+                context.maybe_principal = self._principal
             observed.outcome = await self._execute(message, context)
         except WebSocketDisconnected:
             # The client has left in the middle: no fault, and nobody to be told.
@@ -246,16 +257,22 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             session_checks(self._services, self._token, principal, self._limits.session_check_s)
         ) as checks:
             async for fresh in checks:
-                if fresh is None:
-                    await self._close(4403, "The session has ended")
-                    return
-                # At once: what is subscribed from now on has the rights of now, however long it takes to tell of the end.
-                before, self._principal = self._principal, fresh
-                if before is not None and (fresh.roles, fresh.scopes) != (before.roles, before.scopes):
-                    await self._end_all(refusal("Your rights have changed; subscribe again.", "FORBIDDEN"))
+                await self._meet(fresh)
 
-    async def _end_all(self, error: GraphQLError) -> None:
+    async def _meet(self, fresh: Principal | None) -> None:
+        if fresh is None:
+            await self._close(4403, "The session has ended")
+            raise WebSocketDisconnected
+        # At once: what is subscribed from now on has the rights of now, however long it takes to tell of the end.
+        before, self._principal = self._principal, fresh
+        if before is not None and (fresh.roles, fresh.scopes) != (before.roles, before.scopes):
+            await self._end_others(refusal("Your rights have changed; subscribe again.", "FORBIDDEN"))
+
+    async def _end_others(self, error: GraphQLError) -> None:
+        """End all operations but the one that asks, which begins with the new rights."""
         for id_, task in list(self._running.items()):
+            if task is asyncio.current_task():
+                continue
             del self._running[id_]
             self._stop(task)
             await self._send_error(id_, [error])

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import and_, func, insert, or_, select, update
 
 from domain.api_keys import ApiKey, KeyHolder
+from domain.audit import AuditAction
 from domain.errors import InvalidInput, LimitExceeded, NotFound
 from domain.identity import Role, Scope, User
-from domain.ids import ApiKeyId, UserId, WorkspaceId
-from persistence.audit import insert_entries
+from domain.ids import ApiKeyId, Prefix, UserId, WorkspaceId, to_global
+from persistence.audit import insert_deeds
 from persistence.key_tables import api_keys
 from persistence.paging import read_page, read_pages
+from persistence.standing import check_standing
 from persistence.tables import members, users, workspaces
+from persistence.uses import through
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from domain.audit import AuditEntry
+    from domain.audit import Deed
     from domain.ports.paging import Page, PageRequest
     from persistence.database import Database
 
@@ -32,11 +36,20 @@ _SHOWN = [api_keys.c[name] for name in ApiKey.__slots__]
 
 
 async def revoke_keys_of(
-    connection: AsyncConnection, workspace_id: WorkspaceId, user_id: UserId, now: datetime
+    connection: AsyncConnection,
+    workspace_id: WorkspaceId,
+    user_id: UserId,
+    now: datetime,
+    deed: Deed | None = None,
 ) -> None:
-    """End the keys that a person made in a workspace; in the transaction that ends the membership."""
+    """End the keys that a person made in a workspace; in the transaction of `deed`, which ends the membership."""
     theirs = and_(api_keys.c.workspace_id == workspace_id, api_keys.c.created_by == user_id)
-    await connection.execute(update(api_keys).where(theirs, api_keys.c.revoked_at.is_(None)).values(revoked_at=now))
+    ended = update(api_keys).where(theirs, api_keys.c.revoked_at.is_(None)).values(revoked_at=now)
+    rows = (await connection.execute(ended.returning(api_keys.c.id, api_keys.c.name))).all()
+    if deed is not None and rows:
+        about = replace(deed, action=AuditAction.API_KEY_REVOKED)
+        told = [replace(about, target_id=to_global(Prefix.API_KEY, row.id), target_name=row.name) for row in rows]
+        await insert_deeds(through(connection), workspace_id, told)
 
 
 class PostgresApiKeys:
@@ -45,19 +58,18 @@ class PostgresApiKeys:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, key: ApiKey, token_hash: bytes, entry: AuditEntry) -> None:
+    async def add(self, key: ApiKey, token_hash: bytes, deed: Deed) -> None:
         """Store a key.
 
         Raises:
+            Unauthenticated, Forbidden: the caller's session, key or role has ended since the request was let in.
             NotFound: who made it is not a member of the workspace any more.
             LimitExceeded: the workspace has as many as it may.
         """
         values = {name: getattr(key, name) for name in ApiKey.__slots__}
         async with self._database.connection() as connection:
             # The workspace's row keeps two additions from both being the last one.
-            await connection.execute(
-                select(workspaces.c.id).where(workspaces.c.id == key.workspace_id).with_for_update(key_share=True)
-            )
+            await _begin(connection, key, deed)
             member = select(members.c.id).where(
                 members.c.workspace_id == key.workspace_id, members.c.user_id == key.created_by
             )
@@ -72,33 +84,38 @@ class PostgresApiKeys:
             await connection.execute(
                 insert(api_keys).values(**values | {"scopes": _texts(key)}, token_hash=token_hash, member_id=member_id)
             )
-            await insert_entries(connection, [entry])
+            await insert_deeds(through(connection), key.workspace_id, [deed])
 
-    async def rotate(
-        self, key: ApiKey, prefix: str, token_hash: bytes, old_until: datetime, entry: AuditEntry
-    ) -> ApiKey:
+    async def rotate(self, key: ApiKey, prefix: str, token_hash: bytes, old_until: datetime, deed: Deed) -> ApiKey:
         """Give a key a new text; the one until now works until `old_until`, and an older one no longer.
 
         Raises:
+            Unauthenticated, Forbidden: as with `add`.
             InvalidInput: it was revoked meanwhile.
         """
         statement = update(api_keys).where(api_keys.c.id == key.id, api_keys.c.revoked_at.is_(None))
         new = {"prefix": prefix, "token_hash": token_hash, "old_hash": api_keys.c.token_hash, "old_until": old_until}
         async with self._database.connection() as connection:
+            await _begin(connection, key, deed)
             row = (await connection.execute(statement.values(**new).returning(*_SHOWN))).first()
             if row is None:
                 raise InvalidInput("This key was revoked; make a new one.", path=["input", "id"])
-            await insert_entries(connection, [entry])
+            await insert_deeds(through(connection), key.workspace_id, [deed])
         return _key(row)
 
-    async def revoke(self, key: ApiKey, now: datetime, entry: AuditEntry) -> ApiKey:
-        """End a key; one that has ended stays as it is."""
+    async def revoke(self, key: ApiKey, now: datetime, deed: Deed) -> ApiKey:
+        """End a key; one that has ended stays as it is.
+
+        Raises:
+            Unauthenticated, Forbidden: as with `add`.
+        """
         mine = api_keys.c.id == key.id
         statement = update(api_keys).where(mine, api_keys.c.revoked_at.is_(None)).values(revoked_at=now)
         async with self._database.connection() as connection:
+            await _begin(connection, key, deed)
             row = (await connection.execute(statement.returning(*_SHOWN))).first()
             if row is not None:
-                await insert_entries(connection, [entry])
+                await insert_deeds(through(connection), key.workspace_id, [deed])
                 return _key(row)
             ended = (await connection.execute(select(*_SHOWN).where(mine))).first()
         return key if ended is None else _key(ended)
@@ -187,6 +204,16 @@ class PostgresApiKeys:
         """Count the keys that a person made."""
         async with self._database.connection() as connection:
             return (await connection.execute(select(func.count()).where(_made_by(user_id, within)))).scalar_one()
+
+
+async def _begin(connection: AsyncConnection, key: ApiKey, deed: Deed) -> None:
+    """Check that the caller may still do it, before the change: a key may end or rotate itself.
+
+    Changes of a workspace's keys come one after the other: of two keys that end each other one is first.
+    """
+    its = select(workspaces.c.id).where(workspaces.c.id == key.workspace_id)
+    await connection.execute(its.with_for_update(key_share=True))
+    await check_standing(through(connection), deed, key.workspace_id)
 
 
 async def _note_use(connection: AsyncConnection, row: Row[Any], now: datetime) -> None:

@@ -5,58 +5,76 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, insert, select
+from sqlalchemy import ColumnElement, func, select
 from uuid_utils.compat import uuid7
 
 from domain.audit import AuditAction, AuditEntry
+from domain.errors import NotFound
 from domain.ids import ApiKeyId, AuditEntryId, UserId, WorkspaceId
 from persistence.key_tables import audit_entries
 from persistence.paging import read_pages
-from persistence.tables import members, workspaces
+from persistence.standing import check_standing
+from persistence.uses import through
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
     from sqlalchemy import Row
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from domain.audit import AuditQuery
+    from domain.audit import AuditQuery, Deed
     from domain.ports.paging import Page, PageRequest
-    from persistence.database import Database, DirectConnection
-
-_COLUMNS: Final = tuple(AuditEntry.__slots__)
-_ADD: Final = f"""
-INSERT INTO audit_entries ({", ".join(_COLUMNS)}) VALUES ({", ".join(f"${place + 1}" for place in range(len(_COLUMNS)))})
-"""  # noqa: S608 -- names of our own columns
+    from persistence.database import Database
+    from persistence.uses import Fetch
 
 
-async def add_entry(connection: DirectConnection, entry: AuditEntry) -> None:
-    """Add an entry in somebody's transaction, which holds the row of the workspace."""
-    await connection.execute(_ADD, *(getattr(entry, name) for name in _COLUMNS))
+# Nobody waits for the deletion of a workspace, which may take long; what is held cannot be deleted until the end.
+_HOLD: Final = "SELECT id FROM workspaces WHERE id = ANY($1::uuid[]) FOR KEY SHARE SKIP LOCKED"
+_OF_PERSON: Final = "SELECT workspace_id FROM members WHERE user_id = $1"
+_INSERT: Final = """
+INSERT INTO audit_entries (id, workspace_id, at, action, actor_id, api_key_id, target_id, target_name, address)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::uuid[], $6::uuid[],
+                     $7::text[], $8::text[], $9::text[])
+"""
 
 
-async def insert_entries(connection: AsyncConnection, entries: Sequence[AuditEntry]) -> None:
-    """Add entries in somebody's transaction; those of workspaces that are gone are left out."""
-    wanted = {entry.workspace_id for entry in entries}
-    # Locked, or a workspace that is deleted at this moment would turn an entry into a fault.
-    held = select(workspaces.c.id).where(workspaces.c.id.in_(wanted)).with_for_update(read=True, key_share=True)
-    there = frozenset((await connection.execute(held)).scalars())
-    rows = [{name: getattr(entry, name) for name in _COLUMNS} for entry in entries if entry.workspace_id in there]
-    if rows:
-        await connection.execute(insert(audit_entries), rows)
+async def write_deed(fetch: Fetch, workspace_id: WorkspaceId, deed: Deed | None) -> None:
+    """Add what a caller does to the log of its workspace, in the transaction in which it is done; None = nothing.
+
+    Raises:
+        Unauthenticated, Forbidden, NotFound: the caller may not do it any more; see `check_standing`.
+        NotFound: the workspace is being deleted.
+    """
+    if deed is not None:
+        await check_standing(fetch, deed, workspace_id)
+        await insert_deeds(fetch, workspace_id, [deed])
 
 
-async def insert_for_person(
-    connection: AsyncConnection, user_id: UserId, action: AuditAction, at: datetime, address: str | None = None
-) -> None:
-    """Add an entry to each workspace of a person in somebody's transaction."""
-    found = (await connection.execute(select(members.c.workspace_id).where(members.c.user_id == user_id))).scalars()
-    entries = [
-        AuditEntry(AuditEntryId(uuid7()), WorkspaceId(workspace_id), at, action, user_id, address=address)
-        for workspace_id in found
-    ]
-    await insert_entries(connection, entries)
+async def insert_deeds(fetch: Fetch, workspace_id: WorkspaceId, deeds: Sequence[Deed]) -> None:
+    """Add to the log of a workspace in the transaction of somebody who has checked the caller already.
+
+    Raises:
+        NotFound: the workspace is gone, or being deleted.
+    """
+    if not await fetch(_HOLD, [workspace_id]):
+        raise NotFound
+    await _insert(fetch, [(workspace_id, deed) for deed in deeds])
+
+
+async def insert_everywhere(fetch: Fetch, deed: Deed) -> None:
+    """Add to the log of each workspace of a person in somebody's transaction; one that is being deleted is left out."""
+    found = [row["workspace_id"] for row in await fetch(_OF_PERSON, deed.actor_id)]
+    await _insert(fetch, [(row["id"], deed) for row in await fetch(_HOLD, found)])
+
+
+async def _insert(fetch: Fetch, entries: Sequence[tuple[UUID, Deed]]) -> None:
+    if entries:
+        await fetch(_INSERT, *map(list, zip(*(_row(*entry) for entry in entries), strict=True)))
+
+
+def _row(workspace_id: UUID, deed: Deed) -> tuple[object, ...]:
+    key_id = None if deed.by is None else deed.by.api_key_id
+    who = deed.actor_id, key_id
+    return uuid7(), workspace_id, deed.at, deed.action.value, *who, deed.target_id, deed.target_name, deed.address
 
 
 class PostgresAudit:
@@ -65,15 +83,10 @@ class PostgresAudit:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, entries: Sequence[AuditEntry]) -> None:
-        """Add entries; those of workspaces that are gone are left out."""
+    async def add_everywhere(self, deed: Deed) -> None:
+        """Add an entry to each workspace of a person; one that is being deleted is left out."""
         async with self._database.connection() as connection:
-            await insert_entries(connection, entries)
-
-    async def add_for_person(self, user_id: UserId, action: AuditAction, at: datetime, address: str | None) -> None:
-        """Add an entry to each workspace of a person."""
-        async with self._database.connection() as connection:
-            await insert_for_person(connection, user_id, action, at, address)
+            await insert_everywhere(through(connection), deed)
 
     async def list_by_id(
         self, within: frozenset[WorkspaceId], entry_ids: Sequence[AuditEntryId]

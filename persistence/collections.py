@@ -14,6 +14,7 @@ from domain.errors import AlreadyExists
 from domain.ids import CollectionId
 from domain.uses import Usable, UseKind
 from persistence import document_writes, rebuilds
+from persistence.audit import write_deed
 from persistence.collection_changes import CollectionChanges
 from persistence.collection_rows import CHANNEL, from_chunking, from_embedder, to_collection, to_stats
 from persistence.documents import DocumentReader
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
     from pathlib import Path
 
+    from domain.audit import Deed
     from domain.collections import (
         Chunking,
         Collection,
@@ -143,7 +145,7 @@ class PostgresCollections(DocumentReader):
         async with self._database.single() as connection:
             return frozenset((await connection.execute(statement)).scalars())
 
-    async def remove(self, collection: Collection) -> None:
+    async def remove(self, collection: Collection, *, deed: Deed | None = None) -> None:
         """Delete a collection with everything in it, its snapshot included.
 
         Raises:
@@ -157,6 +159,7 @@ class PostgresCollections(DocumentReader):
                 for statement in _REMOVE:
                     await connection.execute(statement, collection.id)
                 await connection.execute(_TELL, CHANNEL, collection.id.hex)
+                await write_deed(connection.fetch, collection.workspace_id, deed)
         await self.forget([collection.id])
 
     async def forget(self, collection_ids: Sequence[CollectionId]) -> None:

@@ -20,11 +20,12 @@ from domain.connections import (
     OpenaiCompatibleSettings,
     PostgresSettings,
 )
-from domain.errors import AlreadyExists, Conflict, LimitExceeded, NotFound
+from domain.errors import AlreadyExists, Conflict, InvalidInput, LimitExceeded, NotFound
 from domain.ids import ConnectionId, WorkspaceId
 from domain.ports.connections import Sealed
 from domain.prices import ModelPrice
 from domain.uses import Usable, UseKind
+from persistence.audit import write_deed
 from persistence.limit_tables import connection_limits
 from persistence.paging import read_counts, read_pages
 from persistence.tables import connections, workspaces
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Row
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from domain.audit import Deed
     from domain.ports.paging import Page, PageRequest
     from persistence.database import Database
 
@@ -51,7 +54,7 @@ class PostgresConnections:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, connection: Connection, ciphertext: bytes | None) -> None:
+    async def add(self, connection: Connection, ciphertext: bytes | None, *, deed: Deed | None = None) -> None:
         """Store a connection.
 
         Raises:
@@ -87,8 +90,17 @@ class PostgresConnections:
             )
             if added.first() is None:
                 raise AlreadyExists(f"There is a connection with the name {connection.name}.", path=["input", "name"])
+            await write_deed(through(opened), connection.workspace_id, deed)
 
-    async def save(self, before: Connection, after: Connection, ciphertext: bytes | None, *, is_kept: bool) -> None:
+    async def save(
+        self,
+        before: Connection,
+        after: Connection,
+        ciphertext: bytes | None,
+        *,
+        is_kept: bool,
+        deed: Deed | None = None,
+    ) -> None:
         """Store a changed connection; `is_kept` leaves its credential as it is.
 
         Raises:
@@ -123,22 +135,7 @@ class PostgresConnections:
             if after.name != before.name:
                 given_up = Usable(before.workspace_id, UseKind.CONNECTION, before.name)
                 await release(through(opened), given_up, ("input", "name"))
-
-    async def set_default(self, workspace_id: WorkspaceId, connection_id: ConnectionId | None) -> None:
-        """Make a connection the one that nodes use when they name none; None = no connection is.
-
-        Raises:
-            NotFound: it is gone; the default stays what it was.
-        """
-        of_it = connections.c.workspace_id == workspace_id
-        is_it = false() if connection_id is None else connections.c.id == connection_id
-        async with self._database.connection() as opened:
-            # One after the other: there is one at most at any moment, and two callers meet in the workspace's row.
-            await opened.execute(select(workspaces.c.id).where(workspaces.c.id == workspace_id).with_for_update())
-            await opened.execute(update(connections).where(of_it, connections.c.is_default).values(is_default=False))
-            made = await opened.execute(update(connections).where(of_it, is_it).values(is_default=True))
-            if connection_id is not None and made.rowcount == 0:
-                raise NotFound  # deleted since it was looked up; without this, the workspace would be left with none
+            await write_deed(through(opened), before.workspace_id, deed)
 
     async def list_defaults(
         self, workspace_ids: Sequence[WorkspaceId]
@@ -150,7 +147,7 @@ class PostgresConnections:
         async with self._database.single() as opened:
             return {row.workspace_id: _with_credential(row) for row in await opened.execute(statement)}
 
-    async def remove(self, connection_id: ConnectionId, workspace_id: WorkspaceId) -> None:
+    async def remove(self, connection_id: ConnectionId, workspace_id: WorkspaceId, *, deed: Deed | None = None) -> None:
         """Delete a connection and its credential.
 
         Raises:
@@ -166,6 +163,7 @@ class PostgresConnections:
                 raise NotFound
             await opened.execute(delete(connection_limits).where(connection_limits.c.key == connection_id))
             await release(through(opened), Usable(workspace_id, UseKind.CONNECTION, name))
+            await write_deed(through(opened), workspace_id, deed)
 
     async def list_by_id(
         self, within: frozenset[WorkspaceId], connection_ids: Sequence[ConnectionId]
@@ -207,6 +205,24 @@ class PostgresConnections:
         statement = select(connections.c.name).where(connections.c.workspace_id == workspace_id)
         async with self._database.connection() as opened:
             return frozenset((await opened.execute(statement)).scalars())
+
+
+async def set_default(
+    connection: AsyncConnection, workspace_id: WorkspaceId, connection_id: ConnectionId | None
+) -> None:
+    """Make a connection the one that nodes use when they name none; None = no connection is.
+
+    The caller holds the workspace's row: there is one at most at any moment, and two callers meet there.
+
+    Raises:
+        InvalidInput: it was deleted since it was looked up; the default has to stay what it was.
+    """
+    of_it = connections.c.workspace_id == workspace_id
+    is_it = false() if connection_id is None else connections.c.id == connection_id
+    await connection.execute(update(connections).where(of_it, connections.c.is_default).values(is_default=False))
+    made = await connection.execute(update(connections).where(of_it, is_it).values(is_default=True))
+    if connection_id is not None and made.rowcount == 0:
+        raise InvalidInput("The connection was deleted meanwhile.", path=["input", "defaultConnection"])
 
 
 def _count(workspace_id: WorkspaceId) -> Any:

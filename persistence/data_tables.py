@@ -12,6 +12,7 @@ from domain.data_tables import ALL_ROWS, ChosenRows, ColumnType, DataColumn, Dat
 from domain.errors import AlreadyExists, LimitExceeded, NotFound
 from domain.ids import DataRowId, DataTableId, RunId, WorkspaceId
 from domain.uses import Usable, UseKind
+from persistence.audit import write_deed
 from persistence.data_rows import keys_of, where_rows
 from persistence.paging import read_counts, read_pages
 from persistence.tables import data_rows, data_tables, workspaces
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
 
+    from domain.audit import Deed
     from domain.ports.paging import Page, PageRequest
     from persistence.database import Database
 
@@ -72,7 +74,7 @@ class PostgresDataTables:
             if added.first() is None:
                 raise AlreadyExists(f"There is a table with the name {table.name}.", path=["input", "name"])
 
-    async def remove(self, table: DataTable) -> None:
+    async def remove(self, table: DataTable, *, deed: Deed | None = None) -> None:
         """Delete a table with its rows.
 
         Raises:
@@ -85,6 +87,7 @@ class PostgresDataTables:
                 raise NotFound
             await release(through(opened), Usable(table.workspace_id, UseKind.DATA_TABLE, table.name))
             await opened.execute(delete(data_tables).where(is_it))
+            await write_deed(through(opened), table.workspace_id, deed)
 
     async def list_by_id(self, within: frozenset[WorkspaceId], table_ids: Sequence[DataTableId]) -> Sequence[DataTable]:
         """List those of the tables that are within, in any order."""

@@ -9,15 +9,17 @@ from uuid import UUID
 from sqlalchemy import and_, delete, exists, func, insert, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from domain.audit import AuditAction
+from domain.audit import AuditAction, Deed
 from domain.errors import AlreadyExists, InvalidToken, NotFound
 from domain.identity import Role, User, Workspace
 from domain.ids import SessionId, UserId, WorkspaceId
 from domain.ports.repositories import Account, NewSession
-from persistence.audit import insert_for_person
+from persistence.audit import insert_everywhere
 from persistence.invitations import invited_address, join_by_invitation
 from persistence.paging import read_page
+from persistence.standing import check_standing
 from persistence.tables import members, refresh_tokens, sessions, sign_in_attempts, users, workspaces
+from persistence.uses import through
 from persistence.workspaces import add_workspace
 
 if TYPE_CHECKING:
@@ -47,9 +49,17 @@ class PostgresIdentity:
             return await _has_accounts(connection)
 
     async def add_account(
-        self, account: Account, place: Workspace | bytes, session: NewSession, *, is_first_only: bool
+        self,
+        account: Account,
+        place: Workspace | bytes,
+        session: NewSession,
+        *,
+        is_first_only: bool,
+        deeds: Sequence[Deed] = (),
     ) -> None:
         """Make a user who is signed in, in one transaction: the owner of a new workspace, or a member by an invitation.
+
+        The log of the workspace tells of `deeds`.
 
         Raises:
             AlreadyExists: the address is taken.
@@ -82,6 +92,8 @@ class PostgresIdentity:
             else:
                 await join_by_invitation(connection, place, user.id, user.email or "", user.created_at)
             await _insert_session(connection, user.id, session, user.created_at)
+            for deed in deeds:
+                await insert_everywhere(through(connection), deed)
 
     async def invited_address(self, token_hash: bytes, now: datetime) -> str:
         """Return the address that an open invitation is meant for.
@@ -118,9 +130,20 @@ class PostgresIdentity:
             )
 
     async def save_password(
-        self, user_id: UserId, old: str, new: str, *, keep: SessionId | None, now: datetime
+        self,
+        user_id: UserId,
+        old: str,
+        new: str,
+        *,
+        keep: SessionId | None,
+        now: datetime,
+        deed: Deed | None = None,
     ) -> bool:
-        """Store a new password's hash and end all sessions but `keep`; False when the password changed meanwhile."""
+        """Store a new password's hash and end all sessions but `keep`; False when the password changed meanwhile.
+
+        Raises:
+            Unauthenticated: the caller's session has ended since the request was let in.
+        """
         async with self._database.connection() as connection:
             saved = await connection.execute(
                 update(users)
@@ -133,10 +156,15 @@ class PostgresIdentity:
             ended = update(sessions).where(sessions.c.user_id == user_id, sessions.c.ended_at.is_(None))
             if keep is not None:
                 ended = ended.where(sessions.c.id != keep)
+            if deed is not None:
+                await check_standing(through(connection), deed)
+                await insert_everywhere(through(connection), deed)
             await connection.execute(ended.values(ended_at=now))
         return True
 
-    async def add_session(self, account: Account, session: NewSession, now: datetime) -> bool:
+    async def add_session(
+        self, account: Account, session: NewSession, now: datetime, *, deed: Deed | None = None
+    ) -> bool:
         """Begin a session; False when the password changed since the account was read."""
         user_id = account.user.id
         async with self._database.connection() as connection:
@@ -150,12 +178,17 @@ class PostgresIdentity:
                 return False
             await connection.execute(delete(sessions).where(sessions.c.user_id == user_id, sessions.c.expires_at < now))
             await _insert_session(connection, user_id, session, now)
+            if deed is not None:
+                await insert_everywhere(through(connection), deed)
         return True
 
     async def trade_refresh_token(
-        self, used: bytes, made: bytes, now: datetime, expires_at: datetime
+        self, used: bytes, made: bytes, now: datetime, expires_at: datetime, *, address: str | None = None
     ) -> tuple[UserId, SessionId] | None:
-        """Replace a refresh token, given as hashes; a token that was used before ends its session. None = refused."""
+        """Replace a refresh token, given as hashes; a token that was used before ends its session. None = refused.
+
+        `address` is where it came from, for the log of who comes with a used one.
+        """
         async with self._database.connection() as connection:
             found = (
                 await connection.execute(
@@ -169,7 +202,8 @@ class PostgresIdentity:
                 return None
             if found.used_at is not None:
                 await connection.execute(update(sessions).where(sessions.c.id == found.session_id).values(ended_at=now))
-                await insert_for_person(connection, UserId(found.user_id), AuditAction.REFRESH_REUSED, now)
+                deed = Deed(AuditAction.REFRESH_REUSED, now, UserId(found.user_id), address=address)
+                await insert_everywhere(through(connection), deed)
                 return None
             await connection.execute(
                 update(refresh_tokens).where(refresh_tokens.c.token_hash == used).values(used_at=now)
@@ -189,7 +223,9 @@ class PostgresIdentity:
             )
         return UserId(found.user_id), SessionId(found.session_id)
 
-    async def end_sessions(self, user_id: UserId, only: SessionId | None, now: datetime) -> int:
+    async def end_sessions(
+        self, user_id: UserId, only: SessionId | None, now: datetime, *, deed: Deed | None = None
+    ) -> int:
         """End one session or all of a user's; return how many ended."""
         statement = update(sessions).where(
             sessions.c.user_id == user_id, sessions.c.ended_at.is_(None), sessions.c.expires_at > now
@@ -197,8 +233,12 @@ class PostgresIdentity:
         if only is not None:
             statement = statement.where(sessions.c.id == only)
         async with self._database.connection() as connection:
-            ended = await connection.execute(statement.values(ended_at=now).returning(sessions.c.id))
-            return len(ended.all())
+            # Sign-outs and new passwords of one person come one after the other, or two could wait for each other.
+            await connection.execute(select(users.c.id).where(users.c.id == user_id).with_for_update(key_share=True))
+            ended = (await connection.execute(statement.values(ended_at=now).returning(sessions.c.id))).all()
+            if deed is not None:
+                await insert_everywhere(through(connection), deed)
+            return len(ended)
 
     async def find_caller(
         self, user_id: UserId, session_id: SessionId, now: datetime

@@ -13,10 +13,13 @@ from domain.errors import AlreadyExists, InvalidToken, LimitExceeded, NotFound
 from domain.identity import Role
 from domain.ids import InvitationId, UserId, WorkspaceId
 from domain.members import MAX_INVITATIONS, MAX_MEMBERS, Invitation, check_grant
+from persistence.audit import insert_deeds, write_deed
 from persistence.member_tables import invitations
 from persistence.members import hold_workspace
 from persistence.paging import read_pages
+from persistence.standing import check_standing
 from persistence.tables import members, users
+from persistence.uses import through
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Row
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from domain.audit import Deed
     from domain.ports.paging import Page, PageRequest
     from persistence.database import Database
 
@@ -37,7 +41,7 @@ class PostgresInvitations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, invitation: Invitation, token_hash: bytes) -> None:
+    async def add(self, invitation: Invitation, token_hash: bytes, *, deed: Deed | None = None) -> None:
         """Keep an invitation in the place of an older one for the same address.
 
         Raises:
@@ -59,6 +63,7 @@ class PostgresInvitations:
                 message = f"A workspace has at most {MAX_INVITATIONS} open invitations; withdraw some."
                 raise LimitExceeded(message, limit=MAX_INVITATIONS)
             await connection.execute(insert(invitations).values(**values, token_hash=token_hash))
+            await write_deed(through(connection), invitation.workspace_id, deed)
 
     async def list_by_id(
         self, invitation_ids: Sequence[InvitationId], within: frozenset[WorkspaceId], now: datetime
@@ -94,7 +99,7 @@ class PostgresInvitations:
         async with self._database.single() as connection:
             return {WorkspaceId(row[0]): row[1] for row in (await connection.execute(statement)).all()}
 
-    async def remove(self, invitation_id: InvitationId, workspace_id: WorkspaceId) -> None:
+    async def remove(self, invitation_id: InvitationId, workspace_id: WorkspaceId, *, deed: Deed | None = None) -> None:
         """Withdraw an invitation.
 
         Raises:
@@ -105,8 +110,11 @@ class PostgresInvitations:
             removed = await connection.execute(delete(invitations).where(is_it).returning(invitations.c.id))
             if removed.first() is None:
                 raise NotFound(path=["input", "id"])
+            await write_deed(through(connection), workspace_id, deed)
 
-    async def accept(self, token_hash: bytes, user_id: UserId, email: str, now: datetime) -> tuple[WorkspaceId, Role]:
+    async def accept(
+        self, token_hash: bytes, user_id: UserId, email: str, now: datetime, *, deed: Deed | None = None
+    ) -> tuple[WorkspaceId, Role]:
         """Make a person a member by an invitation, which is used up; a member's role stays as it is.
 
         Raises:
@@ -114,7 +122,12 @@ class PostgresInvitations:
             LimitExceeded: the workspace has as many members as it may.
         """
         async with self._database.connection() as connection:
-            return await join_by_invitation(connection, token_hash, user_id, email, now)
+            workspace_id, role = await join_by_invitation(connection, token_hash, user_id, email, now)
+            if deed is not None:
+                # Whoever comes has no role yet that could have changed.
+                await check_standing(through(connection), deed)
+                await insert_deeds(through(connection), workspace_id, [deed])
+            return workspace_id, role
 
 
 async def invited_address(connection: AsyncConnection, token_hash: bytes, now: datetime) -> tuple[WorkspaceId, str]:

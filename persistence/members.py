@@ -14,9 +14,12 @@ from domain.identity import Role
 from domain.ids import MemberId, UserId, WorkspaceId
 from domain.members import GRANTABLE, Member, check_removal, check_role_change
 from persistence.api_keys import revoke_keys_of
+from persistence.audit import insert_deeds
 from persistence.member_tables import invitations
 from persistence.paging import read_pages
+from persistence.standing import check_standing
 from persistence.tables import members, workspaces
+from persistence.uses import through
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Row
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from domain.audit import Deed
     from domain.ports.paging import Page, PageRequest
     from persistence.database import Database
 
@@ -73,7 +77,9 @@ class PostgresMembers:
             rows = (await connection.execute(statement.group_by(members.c.workspace_id))).all()
         return {WorkspaceId(row[0]): row[1] for row in rows}
 
-    async def set_role(self, member_id: MemberId, workspace_id: WorkspaceId, role: Role, by: UserId) -> Member:
+    async def set_role(
+        self, member_id: MemberId, workspace_id: WorkspaceId, role: Role, by: UserId, *, deed: Deed | None = None
+    ) -> Member:
         """Change a role, and withdraw the open invitations that the member could not make any more.
 
         Raises:
@@ -82,14 +88,18 @@ class PostgresMembers:
             Conflict: the workspace would be left without an owner.
         """
         async with self._database.connection() as connection:
-            held = await _held(connection, member_id, workspace_id, by)
+            held = await _held(connection, member_id, workspace_id, by, deed)
             check_role_change(held.own, held.member.role, role, held.owner_count)
             changed = update(members).where(members.c.id == member_id).values(role=role.value).returning(*members.c)
             row = (await connection.execute(changed)).one()
             await _withdraw(connection, held.member, GRANTABLE[role])
+            if deed is not None:
+                await insert_deeds(through(connection), workspace_id, [deed])
         return _member(row)
 
-    async def remove(self, member_id: MemberId, workspace_id: WorkspaceId, by: UserId) -> None:
+    async def remove(
+        self, member_id: MemberId, workspace_id: WorkspaceId, by: UserId, *, deed: Deed | None = None
+    ) -> None:
         """Remove a member, and withdraw the open invitations that the member made.
 
         Raises:
@@ -98,11 +108,13 @@ class PostgresMembers:
             Conflict: the workspace would be left without an owner.
         """
         async with self._database.connection() as connection:
-            held = await _held(connection, member_id, workspace_id, by)
+            held = await _held(connection, member_id, workspace_id, by, deed)
             check_removal(held.own, held.member.role, held.owner_count, is_own=held.member.user_id == by)
-            await revoke_keys_of(connection, workspace_id, held.member.user_id, datetime.now(UTC))
+            await revoke_keys_of(connection, workspace_id, held.member.user_id, datetime.now(UTC), deed)
             await connection.execute(delete(members).where(members.c.id == member_id))
             await _withdraw(connection, held.member, frozenset())
+            if deed is not None:
+                await insert_deeds(through(connection), workspace_id, [deed])
 
 
 async def hold_workspace(connection: AsyncConnection, workspace_id: WorkspaceId) -> None:
@@ -116,8 +128,12 @@ async def hold_workspace(connection: AsyncConnection, workspace_id: WorkspaceId)
         raise NotFound
 
 
-async def _held(connection: AsyncConnection, member_id: MemberId, workspace_id: WorkspaceId, by: UserId) -> _Held:
+async def _held(
+    connection: AsyncConnection, member_id: MemberId, workspace_id: WorkspaceId, by: UserId, deed: Deed | None
+) -> _Held:
     await hold_workspace(connection, workspace_id)
+    if deed is not None:
+        await check_standing(through(connection), deed, workspace_id)
     counts = or_(members.c.id == member_id, members.c.user_id == by, members.c.role == Role.OWNER.value)
     # Read behind the lock, in a new snapshot: what the caller was when the request began does not count.
     rows = await connection.execute(select(members).where(members.c.workspace_id == workspace_id, counts))

@@ -14,13 +14,13 @@ from domain.errors import Conflict, InUse, NotFound
 from domain.ids import Prefix, RunId, to_global
 from domain.run import FINISHED, RunStatus
 from persistence.append_statement import CHANNEL, MAX_NAMED_RUNS
-from persistence.audit import add_entry
+from persistence.audit import write_deed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from domain.audit import AuditEntry
+    from domain.audit import Deed
     from domain.ids import WorkspaceId
     from persistence.database import Database, DirectConnection
 
@@ -57,28 +57,27 @@ class PostgresRunRemoval:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def remove(self, workspace_id: WorkspaceId, run_id: RunId, entry: AuditEntry) -> Sequence[RunId]:
+    async def remove(self, workspace_id: WorkspaceId, run_id: RunId, deed: Deed) -> Sequence[RunId]:
         """Delete a run and all that it called, with their logs, inputs and outputs; return which they were.
 
         Raises:
             NotFound: there is no such run in the workspace.
             Conflict: it, or a run that it called, has not ended; or somebody holds it for long.
             InUse: the run that called it is kept.
+            Unauthenticated, Forbidden: the caller may not do it any more; see `check_standing`.
         """
         # Many events take longer to delete than a query may last: hence a connection without a statement timeout.
         async with self._database.direct() as connection:
             try:
                 for _ in range(_REPEATS):
                     with suppress(asyncpg.DeadlockDetectedError):
-                        return await _remove(connection, workspace_id, run_id, entry)
-                return await _remove(connection, workspace_id, run_id, entry)
+                        return await _remove(connection, workspace_id, run_id, deed)
+                return await _remove(connection, workspace_id, run_id, deed)
             except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
                 raise Conflict("Somebody is at work on the run at this moment; try again.", path=_PATH) from error
 
 
-async def _remove(
-    connection: DirectConnection, workspace_id: WorkspaceId, run_id: RunId, entry: AuditEntry
-) -> list[RunId]:
+async def _remove(connection: DirectConnection, workspace_id: WorkspaceId, run_id: RunId, deed: Deed) -> list[RunId]:
     async with connection.transaction():
         await connection.execute(_PATIENCE)
         await connection.execute(_HOLD_WORKSPACE, workspace_id)
@@ -96,7 +95,7 @@ async def _remove(
         await connection.execute(_HOLD_RERUNS, gone)
         for statement in _REMOVE:
             await connection.execute(statement, gone)
-        await add_entry(connection, entry)
+        await write_deed(connection.fetch, workspace_id, deed)
         await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, f":{_named(gone)}")
     return gone
 

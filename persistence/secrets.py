@@ -13,6 +13,7 @@ from domain.errors import AlreadyExists, LimitExceeded, NotFound
 from domain.ids import SecretId, WorkspaceId
 from domain.ports.connections import Sealed
 from domain.uses import Usable, UseKind
+from persistence.audit import write_deed
 from persistence.paging import read_counts, read_pages
 from persistence.tables import secrets, workspaces
 from persistence.uses import release, through
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
 
+    from domain.audit import Deed
     from domain.ports.paging import Page, PageRequest
     from persistence.database import Database
 
@@ -36,7 +38,7 @@ class PostgresSecrets:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, secret: Secret, ciphertext: bytes) -> None:
+    async def add(self, secret: Secret, ciphertext: bytes, *, deed: Deed | None = None) -> None:
         """Store a secret.
 
         Raises:
@@ -60,8 +62,9 @@ class PostgresSecrets:
             )
             if added.first() is None:
                 raise AlreadyExists(f"There is a secret with the name {secret.name}.", path=["input", "name"])
+            await write_deed(through(connection), secret.workspace_id, deed)
 
-    async def save(self, secret: Secret, ciphertext: bytes | None) -> None:
+    async def save(self, secret: Secret, ciphertext: bytes | None, *, deed: Deed | None = None) -> None:
         """Store a changed secret; the value stays without a new ciphertext.
 
         Raises:
@@ -75,8 +78,9 @@ class PostgresSecrets:
             saved = await connection.execute(statement.values(**values).returning(secrets.c.id))
             if saved.first() is None:
                 raise NotFound
+            await write_deed(through(connection), secret.workspace_id, deed)
 
-    async def remove(self, secret_id: SecretId, workspace_id: WorkspaceId) -> None:
+    async def remove(self, secret_id: SecretId, workspace_id: WorkspaceId, *, deed: Deed | None = None) -> None:
         """Delete a secret.
 
         Raises:
@@ -89,6 +93,7 @@ class PostgresSecrets:
             if name is None:
                 raise NotFound
             await release(through(connection), Usable(workspace_id, UseKind.SECRET, name))
+            await write_deed(through(connection), workspace_id, deed)
 
     async def list_by_id(self, within: frozenset[WorkspaceId], secret_ids: Sequence[SecretId]) -> Sequence[Secret]:
         """List those of the secrets that are within, in any order."""

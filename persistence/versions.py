@@ -13,10 +13,11 @@ from domain.problems import shown
 from domain.uses import UseKind
 from domain.versions import WorkflowVersion
 from domain.workflow_changes import WorkflowChangeKind
+from persistence.audit import write_deed
 from persistence.layouts import read_layout
 from persistence.paging import read_counts, read_pages
 from persistence.tables import collections, connections, data_tables, secrets, workflows
-from persistence.uses import read_uses, write_uses
+from persistence.uses import read_uses, through, write_uses
 from persistence.version_tables import workflow_versions
 from persistence.workflow_changes import record
 from persistence.workflows import conflict
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Row
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from domain.audit import Deed
     from domain.kinds import NodeKind
     from domain.ports.paging import Page, PageRequest
     from domain.ports.versions import Publication
@@ -56,7 +58,9 @@ class PostgresVersions:
         self._database = database
         self._kinds = kinds
 
-    async def publish(self, workflow: Workflow, publication: Publication) -> WorkflowVersion:
+    async def publish(
+        self, workflow: Workflow, publication: Publication, *, deed: Deed | None = None
+    ) -> WorkflowVersion:
         """Make the draft, as it was read, the next version; one that is published already is not published again.
 
         Raises:
@@ -94,6 +98,7 @@ class PostgresVersions:
                 place = (workflow.workspace_id, workflow.id)
                 await write_uses(connection, place, uses, is_published=is_published)
             await record(connection, workflow.id, WorkflowChangeKind.PUBLISHED, publication.by)
+            await write_deed(through(connection), workflow.workspace_id, deed)
             return _version(made)
 
     async def list_by_id(

@@ -17,6 +17,7 @@ from domain.ports.paging import Page
 from domain.run import FINISHED
 from domain.uses import Usable, UseKind
 from domain.workflow_changes import WorkflowChangeKind
+from persistence.audit import write_deed
 from persistence.database import violated_constraint
 from persistence.definitions import Definitions
 from persistence.layouts import pairs_of, patched, read_layout
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from domain.audit import Deed
     from domain.kinds import NodeKind
     from domain.layout import Layout
     from domain.ports.paging import PageRequest
@@ -160,7 +162,12 @@ class PostgresWorkflows:
             return workflow_of(moved._mapping, definition)  # noqa: SLF001 -- SQLAlchemy's public name
 
     async def remove(
-        self, workflow_id: WorkflowId, workspace_id: WorkspaceId, removed_by: UserId | None = None
+        self,
+        workflow_id: WorkflowId,
+        workspace_id: WorkspaceId,
+        removed_by: UserId | None = None,
+        *,
+        deed: Deed | None = None,
     ) -> None:
         """Delete a workflow with its finished runs.
 
@@ -187,6 +194,7 @@ class PostgresWorkflows:
             await connection.execute(delete(node_runs).where(node_runs.c.run_id.in_(its_runs)))
             await record(connection, workflow_id, WorkflowChangeKind.DELETED, removed_by)
             await connection.execute(delete(workflows).where(is_this))
+            await write_deed(through(connection), workspace_id, deed)
 
     async def find(self, within: frozenset[WorkspaceId], workflow_id: WorkflowId) -> Workflow | None:
         """Find a workflow."""

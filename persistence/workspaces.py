@@ -13,14 +13,21 @@ from domain.identity import Role, Workspace
 from domain.ids import CollectionId, UserId, WorkspaceId
 from domain.members import MAX_OWNED
 from domain.run import FINISHED
+from domain.workflow import UNSET, Unset
+from persistence.audit import write_deed
 from persistence.collection_rows import CHANNEL
+from persistence.connections import set_default
+from persistence.standing import check_standing
 from persistence.tables import members, users, workspaces
+from persistence.uses import through
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from domain.audit import Deed
+    from domain.ids import ConnectionId
     from persistence.database import Database
 
 _HOLD: Final = "SELECT 1 FROM workspaces WHERE id = $1 FOR UPDATE"
@@ -68,35 +75,63 @@ class PostgresWorkspaces:
                 raise LimitExceeded(f"A person owns at most {MAX_OWNED} workspaces.", limit=MAX_OWNED)
             await add_workspace(connection, workspace, owner)
 
-    async def rename(self, workspace_id: WorkspaceId, name: str) -> Workspace:
-        """Change the name.
+    async def update(
+        self,
+        workspace_id: WorkspaceId,
+        name: str | None,
+        default_connection: ConnectionId | Unset | None = UNSET,
+        *,
+        deed: Deed | None = None,
+    ) -> Workspace:
+        """Change what is given, together: the name, and which connection nodes use that name none; None = none is.
 
         Raises:
             NotFound: it is gone.
         """
-        renamed = update(workspaces).where(workspaces.c.id == workspace_id).values(name=name).returning(*workspaces.c)
+        is_it = workspaces.c.id == workspace_id
         async with self._database.connection() as connection:
-            row = (await connection.execute(renamed)).first()
-        if row is None:
-            raise NotFound(path=["input", "id"])
+            held = select(*workspaces.c).where(is_it).with_for_update(key_share=True)
+            row = (await connection.execute(held)).first()
+            if row is None:
+                raise NotFound(path=["input", "id"])
+            if default_connection is not UNSET:
+                await set_default(connection, workspace_id, default_connection)
+            if name is not None:
+                renamed = update(workspaces).where(is_it).values(name=name).returning(*workspaces.c)
+                row = (await connection.execute(renamed)).one()
+            await write_deed(through(connection), workspace_id, deed)
         return Workspace(WorkspaceId(row.id), row.name, row.created_at)
 
-    async def remove(self, workspace_id: WorkspaceId, by: UserId) -> Sequence[CollectionId] | None:
+    async def remove(
+        self, workspace_id: WorkspaceId, by: UserId, *, deed: Deed | None = None
+    ) -> Sequence[CollectionId] | None:
         """Delete a workspace with all that is in it; return the collections that were, None while runs have not ended.
 
+        Its log goes with it: `deed` only tells who does it.
+
         Raises:
+            Unauthenticated: the caller's session or key has ended since the request was let in.
             NotFound: it is gone.
             Forbidden: `by` does not own it.
         """
         try:
             # Deleting much takes longer than a query may: hence a connection without a statement timeout.
             async with self._database.direct() as connection, connection.transaction():
+                # While runs have not ended nobody is kept from the row: the log would lack who signs in meanwhile.
+                unfinished = [workspace_id, [one.value for one in FINISHED]]
+                if (
+                    await connection.fetchval(_ROLE, workspace_id, by) == Role.OWNER.value
+                    and await connection.fetchval(_UNFINISHED, *unfinished) is not None
+                ):
+                    return None
                 # Whoever adds something holds this row by the foreign key: it is waited for, or finds the workspace gone.
                 if await connection.fetchval(_HOLD, workspace_id) is None:
                     raise NotFound(path=["input", "id"])
+                if deed is not None:
+                    await check_standing(connection.fetch, deed)
                 if await connection.fetchval(_ROLE, workspace_id, by) != Role.OWNER.value:
                     raise Forbidden("Only an owner can delete the workspace.")
-                if await connection.fetchval(_UNFINISHED, workspace_id, [one.value for one in FINISHED]) is not None:
+                if await connection.fetchval(_UNFINISHED, *unfinished) is not None:
                     return None
                 rows = await connection.fetch(_COLLECTIONS, workspace_id, CHANNEL)
                 for statement in _REMOVE:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from domain.audit import AuditEntry
+    from domain.audit import Deed
     from domain.identity import Scope
     from domain.ids import WorkspaceId
     from domain.ports.api_keys import ApiKeys
@@ -68,7 +68,7 @@ class ApiKeyService:
             created_at=now,
         )
         _refuse_more_than_own(actor, key)
-        await self._keys.add(key, hash_opaque(token), self._entry(actor, AuditAction.API_KEY_CREATED, key))
+        await self._keys.add(key, hash_opaque(token), self._deed(actor, AuditAction.API_KEY_CREATED, key))
         return key, token
 
     async def rotate(self, actor: Principal, key_id: ApiKeyId, overlap_ms: int) -> tuple[ApiKey, str]:
@@ -88,8 +88,8 @@ class ApiKeyService:
         now, token = self._clock(), _new_token()
         if key.expires_at is not None and key.expires_at <= now:
             raise InvalidInput("This key has expired; make a new one.", path=["input", "id"])
-        entry = self._entry(actor, AuditAction.API_KEY_ROTATED, key)
-        return await self._keys.rotate(key, token[:SHOWN], hash_opaque(token), now + overlap, entry), token
+        deed = self._deed(actor, AuditAction.API_KEY_ROTATED, key)
+        return await self._keys.rotate(key, token[:SHOWN], hash_opaque(token), now + overlap, deed), token
 
     async def revoke(self, actor: Principal, key_id: ApiKeyId) -> ApiKey:
         """End a key at once; one that has ended stays as it is.
@@ -99,7 +99,7 @@ class ApiKeyService:
             Forbidden: the caller may see it only.
         """
         key = await self._get(actor, key_id)
-        return await self._keys.revoke(key, self._clock(), self._entry(actor, AuditAction.API_KEY_REVOKED, key))
+        return await self._keys.revoke(key, self._clock(), self._deed(actor, AuditAction.API_KEY_REVOKED, key))
 
     # ── using ──
 
@@ -109,7 +109,8 @@ class ApiKeyService:
         Raises:
             Unauthenticated: there is no such key, it has ended, or its maker is not a member any more.
         """
-        held = await self._keys.use(hash_opaque(token), self._clock())
+        shown = hash_opaque(token)
+        held = await self._keys.use(shown, self._clock())
         if held is None:
             raise Unauthenticated
         key = held.key
@@ -120,6 +121,7 @@ class ApiKeyService:
             {key.workspace_id: held.role},
             frozenset(key.scopes),
             key.id,
+            shown,
         )
 
     # ── reading ──
@@ -170,8 +172,8 @@ class ApiKeyService:
         actor.demand(key.workspace_id, Permission.ADMIN)
         return key
 
-    def _entry(self, actor: Principal, action: AuditAction, key: ApiKey) -> AuditEntry:
-        return self._audit.entry(actor, key.workspace_id, action, to_global(Prefix.API_KEY, key.id), key.name)
+    def _deed(self, actor: Principal, action: AuditAction, key: ApiKey) -> Deed:
+        return self._audit.deed(actor, action, to_global(Prefix.API_KEY, key.id), key.name)
 
 
 def _new_token() -> str:

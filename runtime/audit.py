@@ -6,21 +6,18 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from uuid_utils.compat import uuid7
-
-from domain.audit import AuditAction, AuditEntry
+from domain.audit import AuditAction, Deed
 from domain.errors import AnabranchError
 from domain.identity import Permission
-from domain.ids import AuditEntryId
 from domain.texts import storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from domain.audit import AuditQuery
-    from domain.identity import Principal
-    from domain.ids import UserId, WorkspaceId
+    from domain.audit import AuditEntry, AuditQuery
+    from domain.identity import Principal, User
+    from domain.ids import AuditEntryId, UserId, WorkspaceId
     from domain.ports.audit import AuditLog
     from domain.ports.paging import Page, PageRequest
 
@@ -36,20 +33,14 @@ _MAX_ADDRESS: Final = 64
 class NoAudit:
     """Takes what is told and keeps nothing: for services that are made without a log."""
 
-    async def record(
-        self,
-        actor: Principal,
-        workspace_id: WorkspaceId,
-        action: AuditAction,
-        target_id: str | None = None,
-        target_name: str | None = None,
+    def deed(
+        self, actor: Principal, action: AuditAction, target_id: str | None = None, target_name: str | None = None
     ) -> None:
         """Keep nothing."""
 
-    async def record_of(self, user_id: UserId, action: AuditAction) -> None:
-        """Keep nothing."""
-
-    async def record_everywhere(self, actor: Principal, action: AuditAction, address: str | None = None) -> None:
+    def deed_of(
+        self, user: User, action: AuditAction, address: str | None = None, target_id: str | None = None
+    ) -> None:
         """Keep nothing."""
 
     def sign_in_failed(self, user_id: UserId, address: str) -> None:
@@ -71,49 +62,22 @@ class AuditService:
 
     # ── adding ──
 
-    def entry(
-        self,
-        actor: Principal,
-        workspace_id: WorkspaceId,
-        action: AuditAction,
-        target_id: str | None = None,
-        target_name: str | None = None,
-    ) -> AuditEntry:
-        """Return an entry about a caller, for whoever stores it together with the change."""
-        return AuditEntry(
-            AuditEntryId(uuid7()),
-            workspace_id,
-            self._clock(),
-            action,
-            actor.user.id,
-            actor.api_key_id,
-            target_id,
-            target_name,
-            _kept(actor.address),
-        )
+    def deed(
+        self, actor: Principal, action: AuditAction, target_id: str | None = None, target_name: str | None = None
+    ) -> Deed:
+        """Return what a caller is about to do; `target_id` is a global id."""
+        return Deed(action, self._clock(), actor.user.id, actor, target_id, target_name, kept_address(actor.address))
 
-    async def record(
-        self,
-        actor: Principal,
-        workspace_id: WorkspaceId,
-        action: AuditAction,
-        target_id: str | None = None,
-        target_name: str | None = None,
-    ) -> None:
-        """Add an entry about what a caller has just done; `target_id` is a global id."""
-        await self._log.add([self.entry(actor, workspace_id, action, target_id, target_name)])
-
-    async def record_everywhere(self, actor: Principal, action: AuditAction, address: str | None = None) -> None:
-        """Add an entry to each workspace of a caller, about what concerns the person."""
-        await self._log.add_for_person(actor.user.id, action, self._clock(), _kept(address or actor.address))
-
-    async def record_of(self, user_id: UserId, action: AuditAction) -> None:
-        """Add an entry to each workspace of a person about what somebody with the server's database did."""
-        await self._log.add_for_person(user_id, action, self._clock(), None)
+    def deed_of(
+        self, user: User, action: AuditAction, address: str | None = None, target_id: str | None = None
+    ) -> Deed:
+        """Return what somebody is about to do who is not signed in, maybe to the person with this id."""
+        name = None if target_id is None else user.email
+        return Deed(action, self._clock(), user.id, None, target_id, name, kept_address(address))
 
     def sign_in_failed(self, user_id: UserId, address: str) -> None:
         """Add an entry to each workspace of a person, a little later: whoever tries must not see that it takes time."""
-        now, address = self._clock(), _kept(address) or ""
+        now, address = self._clock(), kept_address(address) or ""
         if (now - self._counted_since).total_seconds() >= _HOUR_S:
             self._failures.clear()
             self._counted_since = now
@@ -127,7 +91,7 @@ class AuditService:
         while True:
             user_id, address, at = await self._waiting.get()
             try:
-                await self._log.add_for_person(user_id, AuditAction.SIGN_IN_FAILED, at, address or None)
+                await self._log.add_everywhere(Deed(AuditAction.SIGN_IN_FAILED, at, user_id, address=address or None))
             except AnabranchError as fault:
                 _log.warning("A failed sign-in is missing in the audit log: %s", fault)
             except Exception:  # noqa: BLE001 -- whatever the database says, one missing entry ends nothing else
@@ -167,6 +131,7 @@ class AuditService:
         return await self._log.count_by_workspace(workspace_ids, query)
 
 
-def _kept(address: str | None) -> str | None:
+def kept_address(address: str | None) -> str | None:
+    """Return an address as the log keeps it."""
     # A proxy's header may say anything.
     return storable(address)[:_MAX_ADDRESS] if address else None

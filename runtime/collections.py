@@ -129,9 +129,9 @@ class CollectionService:
             InUse: published nodes use it.
         """
         collection = await self.get_to_write(actor, collection_id, ["input", "id"])
-        await self._collections.remove(collection)
-        action, target = AuditAction.COLLECTION_DELETED, to_global(Prefix.COLLECTION, collection.id)
-        await self._audit.record(actor, collection.workspace_id, action, target, collection.name)
+        target = to_global(Prefix.COLLECTION, collection.id)
+        deed = self._audit.deed(actor, AuditAction.COLLECTION_DELETED, target, collection.name)
+        await self._collections.remove(collection, deed=deed)
 
     async def rebuild(
         self,

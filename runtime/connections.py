@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
+    from domain.audit import Deed
     from domain.identity import Principal
     from domain.ids import WorkspaceId
     from domain.ports.audit import AuditTrail
@@ -131,8 +132,8 @@ class ConnectionService:
             updated_at=now,
         )
         await self._check_addresses(settings)
-        await self._connections.add(connection, self._sealed(connection, draft.credential))
-        await self._told(actor, AuditAction.CONNECTION_WRITTEN, connection)
+        deed = self._deed(actor, AuditAction.CONNECTION_WRITTEN, connection)
+        await self._connections.add(connection, self._sealed(connection, draft.credential), deed=deed)
         return connection
 
     async def update(self, actor: Principal, connection_id: ConnectionId, change: ConnectionChange) -> Connection:
@@ -164,28 +165,24 @@ class ConnectionService:
             ),
             updated_at=self._clock(),
         )
-        await self._connections.save(before, after, self._sealed(after, change.credential), is_kept=is_kept)
-        await self._told(actor, AuditAction.CONNECTION_WRITTEN, after)
+        ciphertext = self._sealed(after, change.credential)
+        deed = self._deed(actor, AuditAction.CONNECTION_WRITTEN, after)
+        await self._connections.save(before, after, ciphertext, is_kept=is_kept, deed=deed)
         return after
 
-    async def set_default(self, actor: Principal, workspace_id: WorkspaceId, name: str | None) -> None:
-        """Say which connection the LLM_CALL nodes of a workspace use that name none; None = the server's model.
+    async def find_default(self, workspace_id: WorkspaceId, name: str) -> ConnectionId:
+        """Find the connection that the LLM_CALL nodes of a workspace shall use that name none.
 
         Raises:
-            NotFound: no such workspace.
-            Forbidden: the caller's role does not allow it.
             InvalidInput: no such connection, or one to no model.
         """
-        workspace, path = actor.workspace(workspace_id, Permission.ADMIN), ["input", "defaultConnection"]
-        found = None if name is None else await self._find_named(workspace, name)
-        if name is not None and found is None:
+        path = ["input", "defaultConnection"]
+        found = await self._find_named(workspace_id, name)
+        if found is None:
             raise InvalidInput(f"There is no connection with the name {name[:80]!r}.", path=path)
-        if found is not None and not isinstance(found[0].settings, OpenaiCompatibleSettings):
+        if not isinstance(found[0].settings, OpenaiCompatibleSettings):
             raise InvalidInput("LLM_CALL nodes need a connection to a model API.", path=path)
-        try:
-            await self._connections.set_default(workspace, None if found is None else found[0].id)
-        except NotFound:
-            raise InvalidInput("The connection was deleted meanwhile.", path=path) from None
+        return found[0].id
 
     async def delete(self, actor: Principal, connection_id: ConnectionId) -> None:
         """Delete a connection and its credential.
@@ -199,8 +196,8 @@ class ConnectionService:
         if connection is None:
             raise NotFound(path=["input", "id"])
         actor.demand(connection.workspace_id, Permission.ADMIN)
-        await self._connections.remove(connection.id, connection.workspace_id)
-        await self._told(actor, AuditAction.CONNECTION_DELETED, connection)
+        deed = self._deed(actor, AuditAction.CONNECTION_DELETED, connection)
+        await self._connections.remove(connection.id, connection.workspace_id, deed=deed)
 
     async def find(self, actor: Principal, connection_id: ConnectionId) -> Connection | None:
         """Find a connection that the caller may see."""
@@ -308,9 +305,8 @@ class ConnectionService:
             _caps(connection),
         )
 
-    async def _told(self, actor: Principal, action: AuditAction, connection: Connection) -> None:
-        target = to_global(Prefix.CONNECTION, connection.id)
-        await self._audit.record(actor, connection.workspace_id, action, target, connection.name)
+    def _deed(self, actor: Principal, action: AuditAction, connection: Connection) -> Deed | None:
+        return self._audit.deed(actor, action, to_global(Prefix.CONNECTION, connection.id), connection.name)
 
     async def _changed_settings(self, before: Connection, change: ConnectionChange) -> tuple[ConnectionSettings, bool]:
         """Return the settings after a change, and whether the stored credential stays."""

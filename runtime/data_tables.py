@@ -86,9 +86,9 @@ class DataTableService:
         if table is None:
             raise NotFound(path=["input", "id"])
         actor.demand(table.workspace_id, Permission.WRITE)
-        await self._tables.remove(table)
         target = to_global(Prefix.DATA_TABLE, table.id)
-        await self._audit.record(actor, table.workspace_id, AuditAction.DATA_TABLE_DELETED, target, table.name)
+        deed = self._audit.deed(actor, AuditAction.DATA_TABLE_DELETED, target, table.name)
+        await self._tables.remove(table, deed=deed)
 
     async def find(self, actor: Principal, table_id: DataTableId) -> DataTable | None:
         """Find a table that the caller may see."""

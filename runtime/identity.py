@@ -26,7 +26,7 @@ from domain.ids import Prefix, SessionId, UserId, WorkspaceId, to_global
 from domain.networks import network_of
 from domain.ports.repositories import Account, NewSession
 from domain.texts import check_line
-from runtime.audit import NO_AUDIT
+from runtime.audit import NO_AUDIT, kept_address
 from runtime.rates import NetworkTries
 from runtime.tokens import hash_opaque, make_opaque
 
@@ -120,15 +120,14 @@ class IdentityService:
         place = invitation or Workspace(WorkspaceId(uuid7()), f"{shown}'s workspace", now)
         account = Account(user, await self._passwords.hash(password))
         session, refresh_token = self._new_session(now)
-        await self._identities.add_account(account, place, session, is_first_only=is_first_only)
-        self._networks.give_back(network_of(address))
-        signed_in = await self._signed_in(user.id, session.id, refresh_token)
+        deeds = [self._audit.deed_of(user, AuditAction.SIGNED_IN, address)]
         if invitation is not None:
             target = to_global(Prefix.USER, user.id)
-            for joined in signed_in.principal.roles:
-                await self._audit.record(signed_in.principal, joined, AuditAction.MEMBER_JOINED, target, user.email)
-        await self._audit.record_everywhere(signed_in.principal, AuditAction.SIGNED_IN, address)
-        return signed_in
+            deeds.insert(0, self._audit.deed_of(user, AuditAction.MEMBER_JOINED, address, target))
+        told = [deed for deed in deeds if deed is not None]
+        await self._identities.add_account(account, place, session, is_first_only=is_first_only, deeds=told)
+        self._networks.give_back(network_of(address))
+        return await self._signed_in(user.id, session.id, refresh_token)
 
     async def sign_in(self, email: str, password: str, *, address: str) -> SignedIn:
         """Begin a session.
@@ -148,13 +147,12 @@ class IdentityService:
         account = await self._rehashed(account, password)
         now = self._clock()
         session, refresh_token = self._new_session(now)
-        if not await self._identities.add_session(account, session, now):
+        deed = self._audit.deed_of(account.user, AuditAction.SIGNED_IN, address)
+        if not await self._identities.add_session(account, session, now, deed=deed):
             raise InvalidCredentials
-        signed_in = await self._signed_in(account.user.id, session.id, refresh_token)
-        await self._audit.record_everywhere(signed_in.principal, AuditAction.SIGNED_IN, address)
-        return signed_in
+        return await self._signed_in(account.user.id, session.id, refresh_token)
 
-    async def refresh(self, refresh_token: str) -> SignedIn:
+    async def refresh(self, refresh_token: str, *, address: str = "") -> SignedIn:
         """Trade a refresh token for new tokens; one that comes twice ends its session.
 
         Raises:
@@ -163,7 +161,7 @@ class IdentityService:
         now = self._clock()
         made = make_opaque()
         owner = await self._identities.trade_refresh_token(
-            hash_opaque(refresh_token), hash_opaque(made), now, now + SESSION_LIFETIME
+            hash_opaque(refresh_token), hash_opaque(made), now, now + SESSION_LIFETIME, address=kept_address(address)
         )
         if owner is None:
             raise InvalidToken
@@ -172,9 +170,8 @@ class IdentityService:
     async def sign_out(self, actor: Principal, *, is_everywhere: bool) -> int:
         """End the caller's session or all of them; return how many ended."""
         only = None if is_everywhere else actor.session_id
-        ended = await self._identities.end_sessions(actor.user.id, only, self._clock())
-        await self._audit.record_everywhere(actor, AuditAction.SIGNED_OUT)
-        return ended
+        deed = self._audit.deed(actor, AuditAction.SIGNED_OUT)
+        return await self._identities.end_sessions(actor.user.id, only, self._clock(), deed=deed)
 
     async def change_password(self, actor: Principal, current: str, new: str) -> User:
         """Change the caller's password and end all other sessions.
@@ -192,12 +189,16 @@ class IdentityService:
             raise wrong
         hashed = await self._passwords.hash(new)
         is_saved = await self._identities.save_password(
-            actor.user.id, account.password_hash, hashed, keep=actor.session_id, now=self._clock()
+            actor.user.id,
+            account.password_hash,
+            hashed,
+            keep=actor.session_id,
+            now=self._clock(),
+            deed=self._audit.deed(actor, AuditAction.PASSWORD_CHANGED),
         )
         if not is_saved:
             raise wrong
         await self._forget_tries(str(actor.user.id), str(actor.session_id))
-        await self._audit.record_everywhere(actor, AuditAction.PASSWORD_CHANGED)
         return account.user
 
     async def reset_password(self, email: str, new: str) -> User:
@@ -213,9 +214,11 @@ class IdentityService:
         if account is None:
             raise NotFound("There is no account with this address.")
         hashed, now = await self._passwords.hash(new), self._clock()
-        if not await self._identities.save_password(account.user.id, account.password_hash, hashed, keep=None, now=now):
+        deed = self._audit.deed_of(account.user, AuditAction.PASSWORD_CHANGED)
+        if not await self._identities.save_password(
+            account.user.id, account.password_hash, hashed, keep=None, now=now, deed=deed
+        ):
             raise Conflict("The password was changed at the same time; try again.")
-        await self._audit.record_of(account.user.id, AuditAction.PASSWORD_CHANGED)
         return account.user
 
     async def authenticate(self, access_token: str) -> Principal:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from domain.audit import Deed
     from domain.identity import Principal, Role
     from domain.ids import WorkspaceId
     from domain.ports.audit import AuditTrail
@@ -66,8 +67,8 @@ class InvitationService:
             expires_at=_checked(expires_at, now),
         )
         token = make_opaque()
-        await self._invitations.add(invitation, hash_opaque(token))
-        await self._told(actor, AuditAction.MEMBER_INVITED, invitation)
+        deed = self._deed(actor, AuditAction.MEMBER_INVITED, invitation)
+        await self._invitations.add(invitation, hash_opaque(token), deed=deed)
         return invitation, token
 
     async def revoke(self, actor: Principal, invitation_id: InvitationId) -> Invitation:
@@ -81,13 +82,12 @@ class InvitationService:
         if invitation is None:
             raise NotFound(path=["input", "id"])
         actor.demand(invitation.workspace_id, Permission.ADMIN)
-        await self._invitations.remove(invitation.id, invitation.workspace_id)
-        await self._told(actor, AuditAction.INVITATION_REVOKED, invitation)
+        deed = self._deed(actor, AuditAction.INVITATION_REVOKED, invitation)
+        await self._invitations.remove(invitation.id, invitation.workspace_id, deed=deed)
         return invitation
 
-    async def _told(self, actor: Principal, action: AuditAction, invitation: Invitation) -> None:
-        target = to_global(Prefix.INVITATION, invitation.id)
-        await self._audit.record(actor, invitation.workspace_id, action, target, invitation.email)
+    def _deed(self, actor: Principal, action: AuditAction, invitation: Invitation) -> Deed | None:
+        return self._audit.deed(actor, action, to_global(Prefix.INVITATION, invitation.id), invitation.email)
 
     async def accept(self, actor: Principal, token: str) -> tuple[WorkspaceId, Role]:
         """Make the caller a member of the workspace that a token invites to; return which, and as what.
@@ -96,16 +96,15 @@ class InvitationService:
             InvalidToken: unknown, used, expired, withdrawn, or meant for another address.
             LimitExceeded: the workspace has as many members as it may.
         """
+        user, target = actor.user, to_global(Prefix.USER, actor.user.id)
+        deed = self._audit.deed(actor, AuditAction.MEMBER_JOINED, target, user.email)
         try:
-            workspace_id, role = await self._invitations.accept(
-                hash_opaque(token), actor.user.id, actor.user.email or "", self._clock()
+            return await self._invitations.accept(
+                hash_opaque(token), user.id, user.email or "", self._clock(), deed=deed
             )
         except InvalidToken as fault:
             fault.path = ["input", "token"]
             raise
-        target = to_global(Prefix.USER, actor.user.id)
-        await self._audit.record(actor, workspace_id, AuditAction.MEMBER_JOINED, target, actor.user.email)
-        return workspace_id, role
 
     async def list_by_id(
         self, actor: Principal, invitation_ids: Sequence[InvitationId]

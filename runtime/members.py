@@ -14,6 +14,7 @@ from runtime.audit import NO_AUDIT
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from domain.audit import Deed
     from domain.identity import Principal, Role
     from domain.ids import MemberId, WorkspaceId
     from domain.members import Member
@@ -58,9 +59,8 @@ class MemberService:
         member = await self._get(actor, member_id)
         actor.demand(member.workspace_id, Permission.ADMIN)
         check_key_grant(actor, role)
-        changed = await self._members.set_role(member.id, member.workspace_id, role, actor.user.id)
-        await self._told(actor, AuditAction.ROLE_CHANGED, member, role.value)
-        return changed
+        deed = self._deed(actor, AuditAction.ROLE_CHANGED, member, role.value)
+        return await self._members.set_role(member.id, member.workspace_id, role, actor.user.id, deed=deed)
 
     async def remove(self, actor: Principal, member_id: MemberId) -> Member:
         """Remove a member, or leave; return who it was.
@@ -73,13 +73,13 @@ class MemberService:
         member = await self._get(actor, member_id)
         is_own = member.user_id == actor.user.id
         actor.demand(member.workspace_id, Permission.READ if is_own else Permission.ADMIN)
-        await self._members.remove(member.id, member.workspace_id, actor.user.id)
-        await self._told(actor, AuditAction.MEMBER_REMOVED, member)
+        deed = self._deed(actor, AuditAction.MEMBER_REMOVED, member)
+        await self._members.remove(member.id, member.workspace_id, actor.user.id, deed=deed)
         return member
 
-    async def _told(self, actor: Principal, action: AuditAction, member: Member, name: str | None = None) -> None:
-        """Tell the log about a person; the membership may be gone, the person is not."""
-        await self._audit.record(actor, member.workspace_id, action, to_global(Prefix.USER, member.user_id), name)
+    def _deed(self, actor: Principal, action: AuditAction, member: Member, name: str | None = None) -> Deed | None:
+        # About the person: the membership may be gone.
+        return self._audit.deed(actor, action, to_global(Prefix.USER, member.user_id), name)
 
     async def _get(self, actor: Principal, member_id: MemberId) -> Member:
         member = (await self.list_by_id(actor, [member_id])).get(member_id)

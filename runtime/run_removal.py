@@ -60,5 +60,5 @@ class RunRemovalService:
         workflow = await self._workflows.find(actor.within(), run.workflow_id)
         name = None if workflow is None else workflow.name
         target = to_global(Prefix.RUN, run_id)
-        entry = self._audit.entry(actor, run.workspace_id, AuditAction.RUN_DELETED, target, name)
-        self._progress.woken(await self._removal.remove(run.workspace_id, run_id, entry))
+        deed = self._audit.deed(actor, AuditAction.RUN_DELETED, target, name)
+        self._progress.woken(await self._removal.remove(run.workspace_id, run_id, deed))

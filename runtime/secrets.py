@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
+    from domain.audit import Deed
     from domain.identity import Principal
     from domain.ids import WorkspaceId
     from domain.ports.audit import AuditTrail
@@ -76,8 +77,8 @@ class SecretService:
             created_at=now,
             updated_at=now,
         )
-        await self._secrets.add(secret, self._sealed(secret, check_secret_value(value)))
-        await self._told(actor, AuditAction.SECRET_WRITTEN, secret)
+        ciphertext = self._sealed(secret, check_secret_value(value))
+        await self._secrets.add(secret, ciphertext, deed=self._deed(actor, AuditAction.SECRET_WRITTEN, secret))
         return secret
 
     async def update(self, actor: Principal, secret_id: SecretId, change: SecretChange) -> Secret:
@@ -95,8 +96,7 @@ class SecretService:
         if change.value is not None:
             secret = replace(secret, updated_at=self._clock())
             ciphertext = self._sealed(secret, check_secret_value(change.value))
-        await self._secrets.save(secret, ciphertext)
-        await self._told(actor, AuditAction.SECRET_WRITTEN, secret)
+        await self._secrets.save(secret, ciphertext, deed=self._deed(actor, AuditAction.SECRET_WRITTEN, secret))
         return secret
 
     async def delete(self, actor: Principal, secret_id: SecretId) -> None:
@@ -108,8 +108,8 @@ class SecretService:
             InUse: published nodes use it.
         """
         secret = await self._get(actor, secret_id, Permission.ADMIN)
-        await self._secrets.remove(secret.id, secret.workspace_id)
-        await self._told(actor, AuditAction.SECRET_DELETED, secret)
+        deed = self._deed(actor, AuditAction.SECRET_DELETED, secret)
+        await self._secrets.remove(secret.id, secret.workspace_id, deed=deed)
 
     async def find(self, actor: Principal, secret_id: SecretId) -> Secret | None:
         """Find a secret that the caller may see."""
@@ -158,9 +158,8 @@ class SecretService:
         actor.demand(secret.workspace_id, permission)
         return secret
 
-    async def _told(self, actor: Principal, action: AuditAction, secret: Secret) -> None:
-        target = to_global(Prefix.SECRET, secret.id)
-        await self._audit.record(actor, secret.workspace_id, action, target, secret.name)
+    def _deed(self, actor: Principal, action: AuditAction, secret: Secret) -> Deed | None:
+        return self._audit.deed(actor, action, to_global(Prefix.SECRET, secret.id), secret.name)
 
     def _sealed(self, secret: Secret, value: str) -> bytes:
         return self._vault.seal(value, workspace_id=secret.workspace_id, object_id=secret.id)

@@ -76,12 +76,9 @@ class VersionService:
         if errors := [problem for problem in problems if problem.is_error]:
             raise GraphHasProblems(errors, "The draft has errors and cannot be published.", path=["input", "id"])
         publication = Publication(VersionId(uuid7()), note, self._clock(), actor.user.id)
-        version = await self._versions.publish(workflow, publication)
-        if version.id == publication.id:
-            # Else it was published already, and nothing has changed.
-            action, target = AuditAction.WORKFLOW_PUBLISHED, to_global(Prefix.WORKFLOW, workflow.id)
-            await self._audit.record(actor, workflow.workspace_id, action, target, workflow.name)
-        return version
+        target = to_global(Prefix.WORKFLOW, workflow.id)
+        deed = self._audit.deed(actor, AuditAction.WORKFLOW_PUBLISHED, target, workflow.name)
+        return await self._versions.publish(workflow, publication, deed=deed)
 
     async def restore(self, actor: Principal, workflow_id: WorkflowId, expected_revision: int, number: int) -> Workflow:
         """Make an earlier version the draft, in a new revision.

@@ -178,9 +178,9 @@ class WorkflowService:
             InUse: it has runs that have not ended, or published nodes of other workflows use it.
         """
         workflow = await self._get_for(actor, workflow_id, Permission.WRITE)
-        await self._workflows.remove(workflow.id, workflow.workspace_id, actor.user.id)
         target = to_global(Prefix.WORKFLOW, workflow.id)
-        await self._audit.record(actor, workflow.workspace_id, AuditAction.WORKFLOW_DELETED, target, workflow.name)
+        deed = self._audit.deed(actor, AuditAction.WORKFLOW_DELETED, target, workflow.name)
+        await self._workflows.remove(workflow.id, workflow.workspace_id, actor.user.id, deed=deed)
 
     # ── reading ──
 

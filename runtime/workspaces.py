@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from domain.identity import Principal
-    from domain.ids import CollectionId
+    from domain.ids import CollectionId, ConnectionId
     from domain.ports.audit import AuditTrail
     from domain.ports.members import Workspaces
     from domain.ports.steering import RunSteering
@@ -45,8 +45,12 @@ class Indexes(Protocol):
 class DefaultConnections(Protocol):
     """What knows which connection nodes use that name none."""
 
-    async def set_default(self, actor: Principal, workspace_id: WorkspaceId, name: str | None) -> None:
-        """Say which it is; None = the server's model."""
+    async def find_default(self, workspace_id: WorkspaceId, name: str) -> ConnectionId:
+        """Find one that may be it.
+
+        Raises:
+            InvalidInput: no such connection, or one to no model.
+        """
         ...
 
 
@@ -96,13 +100,15 @@ class WorkspaceService:
         """
         actor.demand(workspace.id, Permission.ADMIN)
         shown = None if name is None else check_line(name, ["input", "name"], limit=_MAX_NAME)
-        if default_connection is not UNSET:
-            await self._connections.set_default(actor, workspace.id, default_connection)
-        changed = workspace if shown is None else await self._workspaces.rename(workspace.id, shown)
-        if shown is not None or default_connection is not UNSET:
-            target = to_global(Prefix.WORKSPACE, workspace.id)
-            await self._audit.record(actor, workspace.id, AuditAction.WORKSPACE_UPDATED, target, changed.name)
-        return changed
+        if shown is None and isinstance(default_connection, Unset):
+            return workspace
+        default: ConnectionId | Unset | None = UNSET
+        if not isinstance(default_connection, Unset):
+            name = default_connection
+            default = None if name is None else await self._connections.find_default(workspace.id, name)
+        target = to_global(Prefix.WORKSPACE, workspace.id)
+        deed = self._audit.deed(actor, AuditAction.WORKSPACE_UPDATED, target, shown or workspace.name)
+        return await self._workspaces.update(workspace.id, shown, default, deed=deed)
 
     async def delete(self, actor: Principal, workspace: Workspace, confirmed: str) -> None:
         """Delete a workspace with all that is in it, once its runs have stopped.
@@ -118,7 +124,12 @@ class WorkspaceService:
             raise InvalidInput("This is not the workspace's name.", path=["input", "confirmName"])
         loop = asyncio.get_running_loop()
         given_up = loop.time() + _STOP_TIMEOUT_S
-        while (collection_ids := await self._workspaces.remove(workspace.id, actor.user.id)) is None:
+
+        async def remove() -> Sequence[CollectionId] | None:
+            deed = self._audit.deed(actor, AuditAction.WORKSPACE_UPDATED)
+            return await self._workspaces.remove(workspace.id, actor.user.id, deed=deed)
+
+        while (collection_ids := await remove()) is None:
             if loop.time() > given_up:
                 raise InUse("Runs of the workspace are still being stopped; try again in a minute.")
             # Again each time: members may start runs until the workspace is gone.

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from domain.api_keys import ApiKey, KeyHolder
-    from domain.audit import AuditEntry
+    from domain.audit import Deed
     from domain.ids import ApiKeyId, UserId, WorkspaceId
     from domain.ports.paging import Page, PageRequest
 
@@ -17,27 +17,31 @@ if TYPE_CHECKING:
 class ApiKeys(Protocol):
     """Keys; of their texts hashes are kept only. What changes one is in the audit log with the change, or neither is."""
 
-    async def add(self, key: ApiKey, token_hash: bytes, entry: AuditEntry) -> None:
+    async def add(self, key: ApiKey, token_hash: bytes, deed: Deed) -> None:
         """Store a key.
 
         Raises:
+            Unauthenticated, Forbidden: the caller's session, key or role has ended since the request was let in.
             NotFound: who made it is not a member of the workspace any more.
             LimitExceeded: the workspace has as many as it may.
         """
         ...
 
-    async def rotate(
-        self, key: ApiKey, prefix: str, token_hash: bytes, old_until: datetime, entry: AuditEntry
-    ) -> ApiKey:
+    async def rotate(self, key: ApiKey, prefix: str, token_hash: bytes, old_until: datetime, deed: Deed) -> ApiKey:
         """Give a key a new text; the one until now works until `old_until`, and an older one no longer.
 
         Raises:
+            Unauthenticated, Forbidden: as with `add`.
             InvalidInput: it was revoked meanwhile.
         """
         ...
 
-    async def revoke(self, key: ApiKey, now: datetime, entry: AuditEntry) -> ApiKey:
-        """End a key; one that has ended stays as it is."""
+    async def revoke(self, key: ApiKey, now: datetime, deed: Deed) -> ApiKey:
+        """End a key; one that has ended stays as it is.
+
+        Raises:
+            Unauthenticated, Forbidden: as with `add`.
+        """
         ...
 
     async def use(self, token_hash: bytes, now: datetime) -> KeyHolder | None:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
-    from domain.audit import AuditAction, AuditEntry, AuditQuery
-    from domain.identity import Principal
+    from domain.audit import AuditAction, AuditEntry, AuditQuery, Deed
+    from domain.identity import Principal, User
     from domain.ids import AuditEntryId, UserId, WorkspaceId
     from domain.ports.paging import Page, PageRequest
 
@@ -17,12 +16,8 @@ if TYPE_CHECKING:
 class AuditLog(Protocol):
     """The log; nothing changes an entry or takes it away."""
 
-    async def add(self, entries: Sequence[AuditEntry]) -> None:
-        """Add entries; those of workspaces that are gone are left out."""
-        ...
-
-    async def add_for_person(self, user_id: UserId, action: AuditAction, at: datetime, address: str | None) -> None:
-        """Add an entry to each workspace of a person."""
+    async def add_everywhere(self, deed: Deed) -> None:
+        """Add an entry to each workspace of a person; one that is being deleted is left out."""
         ...
 
     async def list_by_id(
@@ -49,25 +44,18 @@ class AuditLog(Protocol):
 
 
 class AuditTrail(Protocol):
-    """Where services tell what was done."""
+    """Where services get what they hand on to whoever stores the change."""
 
-    async def record(
-        self,
-        actor: Principal,
-        workspace_id: WorkspaceId,
-        action: AuditAction,
-        target_id: str | None = None,
-        target_name: str | None = None,
-    ) -> None:
-        """Add an entry about what a caller has just done; `target_id` is a global id."""
+    def deed(
+        self, actor: Principal, action: AuditAction, target_id: str | None = None, target_name: str | None = None
+    ) -> Deed | None:
+        """Return what a caller is about to do; `target_id` is a global id. None = nothing is kept."""
         ...
 
-    async def record_of(self, user_id: UserId, action: AuditAction) -> None:
-        """Add an entry to each workspace of a person about what somebody with the server's database did."""
-        ...
-
-    async def record_everywhere(self, actor: Principal, action: AuditAction, address: str | None = None) -> None:
-        """Add an entry to each workspace of a caller, about what concerns the person."""
+    def deed_of(
+        self, user: User, action: AuditAction, address: str | None = None, target_id: str | None = None
+    ) -> Deed | None:
+        """Return what somebody is about to do who is not signed in, maybe to the person with this id."""
         ...
 
     def sign_in_failed(self, user_id: UserId, address: str) -> None:

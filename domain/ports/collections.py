@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from domain.audit import Deed
     from domain.collections import (
         Chunk,
         Chunking,
@@ -90,7 +91,7 @@ class Collections(Protocol):
         """Return the names of a workspace's collections."""
         ...
 
-    async def remove(self, collection: Collection) -> None:
+    async def remove(self, collection: Collection, *, deed: Deed | None = None) -> None:
         """Delete a collection with everything in it, its snapshot included.
 
         Raises:

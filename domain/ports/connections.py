@@ -1,4 +1,4 @@
-"""What remembers secrets and connections; their values arrive and leave encrypted."""
+"""What remembers secrets and connections; `deed` goes into the audit log with the change, or neither is stored."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from domain.audit import Deed
     from domain.connections import Connection, Secret
     from domain.ids import ConnectionId, SecretId, WorkspaceId
     from domain.ports.paging import Page, PageRequest
@@ -27,7 +28,7 @@ class Sealed:
 class Secrets(Protocol):
     """Secrets, their values encrypted."""
 
-    async def add(self, secret: Secret, ciphertext: bytes) -> None:
+    async def add(self, secret: Secret, ciphertext: bytes, *, deed: Deed | None = None) -> None:
         """Store a secret.
 
         Raises:
@@ -36,7 +37,7 @@ class Secrets(Protocol):
         """
         ...
 
-    async def save(self, secret: Secret, ciphertext: bytes | None) -> None:
+    async def save(self, secret: Secret, ciphertext: bytes | None, *, deed: Deed | None = None) -> None:
         """Store a changed secret; the value stays without a new ciphertext.
 
         Raises:
@@ -44,7 +45,7 @@ class Secrets(Protocol):
         """
         ...
 
-    async def remove(self, secret_id: SecretId, workspace_id: WorkspaceId) -> None:
+    async def remove(self, secret_id: SecretId, workspace_id: WorkspaceId, *, deed: Deed | None = None) -> None:
         """Delete a secret.
 
         Raises:
@@ -79,7 +80,7 @@ class Secrets(Protocol):
 class Connections(Protocol):
     """Connections, their credentials encrypted."""
 
-    async def add(self, connection: Connection, ciphertext: bytes | None) -> None:
+    async def add(self, connection: Connection, ciphertext: bytes | None, *, deed: Deed | None = None) -> None:
         """Store a connection.
 
         Raises:
@@ -88,7 +89,15 @@ class Connections(Protocol):
         """
         ...
 
-    async def save(self, before: Connection, after: Connection, ciphertext: bytes | None, *, is_kept: bool) -> None:
+    async def save(
+        self,
+        before: Connection,
+        after: Connection,
+        ciphertext: bytes | None,
+        *,
+        is_kept: bool,
+        deed: Deed | None = None,
+    ) -> None:
         """Store a changed connection; `is_kept` leaves its credential as it is.
 
         Raises:
@@ -98,21 +107,13 @@ class Connections(Protocol):
         """
         ...
 
-    async def set_default(self, workspace_id: WorkspaceId, connection_id: ConnectionId | None) -> None:
-        """Make a connection the one that nodes use when they name none; None = no connection is.
-
-        Raises:
-            NotFound: it is gone; the default stays what it was.
-        """
-        ...
-
     async def list_defaults(
         self, workspace_ids: Sequence[WorkspaceId]
     ) -> Mapping[WorkspaceId, tuple[Connection, Sealed | None]]:
         """Return what the nodes of workspaces use that name none, with its credential as it is stored."""
         ...
 
-    async def remove(self, connection_id: ConnectionId, workspace_id: WorkspaceId) -> None:
+    async def remove(self, connection_id: ConnectionId, workspace_id: WorkspaceId, *, deed: Deed | None = None) -> None:
         """Delete a connection and its credential.
 
         Raises:

@@ -10,6 +10,7 @@ from domain.data_tables import ALL_ROWS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from domain.audit import Deed
     from domain.data_tables import ChosenRows, DataRow, DataTable, WriteMode, Written
     from domain.ids import DataRowId, DataTableId, WorkspaceId
     from domain.json_value import Json
@@ -29,7 +30,7 @@ class DataTables(Protocol):
         """
         ...
 
-    async def remove(self, table: DataTable) -> None:
+    async def remove(self, table: DataTable, *, deed: Deed | None = None) -> None:
         """Delete a table with its rows.
 
         Raises:

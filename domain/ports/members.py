@@ -1,15 +1,18 @@
-"""What remembers workspaces, their members and invitations."""
+"""What remembers workspaces, their members and invitations; a `deed` is in the log with its change, or neither is."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from domain.workflow import UNSET, Unset
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from domain.audit import Deed
     from domain.identity import Role, Workspace
-    from domain.ids import CollectionId, InvitationId, MemberId, UserId, WorkspaceId
+    from domain.ids import CollectionId, ConnectionId, InvitationId, MemberId, UserId, WorkspaceId
     from domain.members import Invitation, Member
     from domain.ports.paging import Page, PageRequest
 
@@ -35,7 +38,9 @@ class Members(Protocol):
         """Count the members of workspaces."""
         ...
 
-    async def set_role(self, member_id: MemberId, workspace_id: WorkspaceId, role: Role, by: UserId) -> Member:
+    async def set_role(
+        self, member_id: MemberId, workspace_id: WorkspaceId, role: Role, by: UserId, *, deed: Deed | None = None
+    ) -> Member:
         """Change a role, and withdraw the open invitations that the member could not make any more.
 
         Raises:
@@ -45,7 +50,9 @@ class Members(Protocol):
         """
         ...
 
-    async def remove(self, member_id: MemberId, workspace_id: WorkspaceId, by: UserId) -> None:
+    async def remove(
+        self, member_id: MemberId, workspace_id: WorkspaceId, by: UserId, *, deed: Deed | None = None
+    ) -> None:
         """Remove a member, and withdraw the open invitations that the member made.
 
         Raises:
@@ -59,7 +66,7 @@ class Members(Protocol):
 class Invitations(Protocol):
     """Open invitations; those of one workspace and address follow each other."""
 
-    async def add(self, invitation: Invitation, token_hash: bytes) -> None:
+    async def add(self, invitation: Invitation, token_hash: bytes, *, deed: Deed | None = None) -> None:
         """Keep an invitation in the place of an older one for the same address.
 
         Raises:
@@ -92,7 +99,7 @@ class Invitations(Protocol):
         """Count the open invitations of workspaces; those without any are left out."""
         ...
 
-    async def remove(self, invitation_id: InvitationId, workspace_id: WorkspaceId) -> None:
+    async def remove(self, invitation_id: InvitationId, workspace_id: WorkspaceId, *, deed: Deed | None = None) -> None:
         """Withdraw an invitation.
 
         Raises:
@@ -100,7 +107,9 @@ class Invitations(Protocol):
         """
         ...
 
-    async def accept(self, token_hash: bytes, user_id: UserId, email: str, now: datetime) -> tuple[WorkspaceId, Role]:
+    async def accept(
+        self, token_hash: bytes, user_id: UserId, email: str, now: datetime, *, deed: Deed | None = None
+    ) -> tuple[WorkspaceId, Role]:
         """Make a person a member by an invitation, which is used up; a member's role stays as it is. Return where and as what.
 
         Raises:
@@ -121,18 +130,30 @@ class Workspaces(Protocol):
         """
         ...
 
-    async def rename(self, workspace_id: WorkspaceId, name: str) -> Workspace:
-        """Change the name.
+    async def update(
+        self,
+        workspace_id: WorkspaceId,
+        name: str | None,
+        default_connection: ConnectionId | Unset | None = UNSET,
+        *,
+        deed: Deed | None = None,
+    ) -> Workspace:
+        """Change what is given, together: the name, and which connection nodes use that name none; None = none is.
 
         Raises:
             NotFound: it is gone.
         """
         ...
 
-    async def remove(self, workspace_id: WorkspaceId, by: UserId) -> Sequence[CollectionId] | None:
+    async def remove(
+        self, workspace_id: WorkspaceId, by: UserId, *, deed: Deed | None = None
+    ) -> Sequence[CollectionId] | None:
         """Delete a workspace with all that is in it; return the collections that were, None while runs have not ended.
 
+        Its log goes with it: `deed` only tells who does it.
+
         Raises:
+            Unauthenticated: the caller's session or key has ended since the request was let in.
             NotFound: it is gone.
             Forbidden: `by` does not own it.
         """

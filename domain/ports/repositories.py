@@ -9,14 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from domain.audit import Deed
     from domain.identity import Role, User, Workspace
-    from domain.ids import (
-        GraphId,
-        SessionId,
-        UserId,
-        WorkflowId,
-        WorkspaceId,
-    )
+    from domain.ids import GraphId, SessionId, UserId, WorkflowId, WorkspaceId
     from domain.layout import Layout, LayoutPatch
     from domain.ports.paging import Page, PageRequest
     from domain.problems import Problem
@@ -50,9 +45,17 @@ class Identities(Protocol):
         ...
 
     async def add_account(
-        self, account: Account, place: Workspace | bytes, session: NewSession, *, is_first_only: bool
+        self,
+        account: Account,
+        place: Workspace | bytes,
+        session: NewSession,
+        *,
+        is_first_only: bool,
+        deeds: Sequence[Deed] = (),
     ) -> None:
         """Make a user who is signed in, in one transaction: the owner of a new workspace, or a member by an invitation.
+
+        The log of the workspace tells of `deeds`.
 
         Raises:
             AlreadyExists: the address is taken.
@@ -86,22 +89,36 @@ class Identities(Protocol):
         ...
 
     async def save_password(
-        self, user_id: UserId, old: str, new: str, *, keep: SessionId | None, now: datetime
+        self,
+        user_id: UserId,
+        old: str,
+        new: str,
+        *,
+        keep: SessionId | None,
+        now: datetime,
+        deed: Deed | None = None,
     ) -> bool:
         """Store a new password's hash and end all sessions but `keep`; False when the password changed meanwhile."""
         ...
 
-    async def add_session(self, account: Account, session: NewSession, now: datetime) -> bool:
+    async def add_session(
+        self, account: Account, session: NewSession, now: datetime, *, deed: Deed | None = None
+    ) -> bool:
         """Begin a session; False when the password changed since the account was read."""
         ...
 
     async def trade_refresh_token(
-        self, used: bytes, made: bytes, now: datetime, expires_at: datetime
+        self, used: bytes, made: bytes, now: datetime, expires_at: datetime, *, address: str | None = None
     ) -> tuple[UserId, SessionId] | None:
-        """Replace a refresh token, given as hashes; a token that was used before ends its session. None = refused."""
+        """Replace a refresh token, given as hashes; a token that was used before ends its session. None = refused.
+
+        `address` is where it came from, for the log of who comes with a used one.
+        """
         ...
 
-    async def end_sessions(self, user_id: UserId, only: SessionId | None, now: datetime) -> int:
+    async def end_sessions(
+        self, user_id: UserId, only: SessionId | None, now: datetime, *, deed: Deed | None = None
+    ) -> int:
         """End one session or all of a user's; return how many ended."""
         ...
 
@@ -199,7 +216,12 @@ class Workflows(Protocol):
         ...
 
     async def remove(
-        self, workflow_id: WorkflowId, workspace_id: WorkspaceId, removed_by: UserId | None = None
+        self,
+        workflow_id: WorkflowId,
+        workspace_id: WorkspaceId,
+        removed_by: UserId | None = None,
+        *,
+        deed: Deed | None = None,
     ) -> None:
         """Delete a workflow with its finished runs.
 

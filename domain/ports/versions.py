@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from domain.audit import Deed
     from domain.ids import UserId, VersionId, WorkflowId, WorkspaceId
     from domain.ports.paging import Page, PageRequest
     from domain.uses import NodeUse, Usable
@@ -29,7 +30,9 @@ class Publication:
 class Versions(Protocol):
     """Published versions; none is ever changed, or deleted but with its workflow."""
 
-    async def publish(self, workflow: Workflow, publication: Publication) -> WorkflowVersion:
+    async def publish(
+        self, workflow: Workflow, publication: Publication, *, deed: Deed | None = None
+    ) -> WorkflowVersion:
         """Make the draft, as it was read, the next version; one that is published already is not published again.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from sqlalchemy import text
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from runtime.settings import ApiSettings
 from tests.support.graphql_socket import PROTOCOL, Socket
@@ -135,6 +136,32 @@ async def test_a_live_socket_closes_when_its_key_is_revoked(served: Server) -> N
     async with streaming(served, token) as socket:
         await served.ask(REVOKE, served.session, id=key_id)
         assert (await socket.closed())[0] == 4403
+
+
+@pytest.mark.long
+async def test_a_revoked_key_makes_no_other_over_a_socket_that_nobody_has_looked_at_since(
+    database_url: str, database: Database, tmp_path: Path
+) -> None:
+    async with serving_anabranch(settings_on(database_url, tmp_path)) as url:
+        answer = await Server(url, "").ask(SIGN_UP, password=PASSWORD)
+        served = Server(url, answer["data"]["signUp"]["accessToken"])
+        key_id, token = await served.key("ADMIN")
+        async with streaming(served, token) as socket:
+            assert (await served.ask(REVOKE, served.session, id=key_id))["data"]["revokeApiKey"]["userErrors"] == []
+            await socket.subscribe("late", CREATE, variables={"scopes": ["ADMIN"], "until": None})
+            while (message := await socket.receive())["id"] != "late":
+                pass
+            assert message["payload"]["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+            # A second later nobody is asked any more; it would be looked at by itself after 25.
+            async with asyncio.timeout(10):
+                with suppress(ConnectionClosed):
+                    while True:
+                        await socket.subscribe("later", CREATE, variables={"scopes": ["ADMIN"], "until": None})
+                        while (await socket.receive())["id"] != "later" or (await socket.receive())["id"] != "later":
+                            pass
+            assert (await socket.closed())[0] == 4403
+    async with database.connection() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM api_keys"))).scalar_one() == 1
 
 
 async def test_a_live_socket_closes_when_its_key_expires(served: Server, database: Database) -> None:

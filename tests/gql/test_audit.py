@@ -196,6 +196,7 @@ async def test_who_came_who_went_and_what_they_may_do_is_logged_and_a_removed_me
         ("SIGNED_IN", "ben", None),
         ("ROLE_CHANGED", "ada", "ADMIN"),
         ("API_KEY_CREATED", "ben", "of Ben"),
+        ("API_KEY_REVOKED", "ada", "of Ben"),
         ("MEMBER_REMOVED", "ada", None),
     ]
     assert entries[-2]["targetId"] == to_global(Prefix.INVITATION, invited.id)
@@ -204,6 +205,21 @@ async def test_who_came_who_went_and_what_they_may_do_is_logged_and_a_removed_me
     keys = await api.run("{ viewer { workspaces { nodes { apiKeys { nodes { name revokedAt } } } } } }", caller=ada)
     (key,) = keys.data["viewer"]["workspaces"]["nodes"][0]["apiKeys"]["nodes"]
     assert key["revokedAt"] is not None
+
+
+async def test_one_workspaces_refusal_leaves_the_logs_of_others_alone(api: Api, ada: Principal) -> None:
+    ben = (await api.services.identity.sign_up("ben@example.com", PASSWORD, "ben", None, address="")).principal
+    (own,), (others,) = ben.roles, ada.roles
+    ben = replace(ben, roles={**ben.roles, others: Role.VIEWER})
+    document = """ query ($own: ID!, $others: ID!) {
+      own: workspace(id: $own) { name auditEntries { totalCount nodes { action } } }
+      others: workspace(id: $others) { name auditEntries { totalCount nodes { action } } }
+    } """
+    ids = {"own": to_global(Prefix.WORKSPACE, own), "others": to_global(Prefix.WORKSPACE, others)}
+    answer = await api.run(document, ids, caller=ben)
+    assert answer.codes == ["FORBIDDEN"]
+    assert answer.data["others"] is None
+    assert answer.data["own"]["auditEntries"] == {"totalCount": 1, "nodes": [{"action": "SIGNED_IN"}]}
 
 
 async def members(api: Api, caller: Principal) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from domain.ids import Prefix, to_global
 from gql.schema import build_schema
 from runtime.settings import Settings
 from tests.support.api import Api
@@ -209,6 +210,8 @@ async def test_a_key_that_is_left_out_stays_where_it_is_and_null_removes_it(api:
 async def test_a_workspace_shows_its_default_connection(api: Api, ada: Principal) -> None:
     await create(api, ada)
     assert (await api.run(DEFAULT, caller=ada)).data["viewer"]["workspaces"]["nodes"] == [{"defaultConnection": None}]
-    await api.services.connections.set_default(ada, ada.workspace(None), "local")
+    chosen = """ mutation ($id: ID!) { updateWorkspace(input: { id: $id, defaultConnection: "local" }) { userErrors { code } } } """
+    changed = await api.run(chosen, {"id": to_global(Prefix.WORKSPACE, ada.workspace(None))}, caller=ada)
+    assert changed.data["updateWorkspace"]["userErrors"] == []
     shown = (await api.run(DEFAULT, caller=ada)).data["viewer"]["workspaces"]["nodes"]
     assert shown == [{"defaultConnection": {"name": "local"}}]

@@ -302,7 +302,8 @@ async def test_nobody_gets_past_a_field_that_is_not_public(stage: Stage) -> None
 
 async def test_the_owner_of_everything_is_refused_nothing(stage: Stage) -> None:
     wrong: dict[str, object] = {}
-    for field in guarded():
+    # Last, since nobody changes anything with a session that has ended.
+    for field in sorted(guarded(), key=lambda one: one.name == "signOut"):
         if field.name in OF_ALL_TYPES:
             continue
         answer = await stage.ask(field, stage.ada, await stage.own_ids(field))

@@ -13,6 +13,7 @@ from websockets.exceptions import InvalidStatus
 
 from domain.identity import Role
 from domain.ids import WorkspaceId
+from gql import sessions as sessions_of_sockets
 from tests.support.graphql_socket import PROTOCOL, Socket, opened
 from tests.support.probe import OTHER_KEY, Probe, Sessions, probe_settings, probing
 
@@ -161,6 +162,45 @@ async def test_a_session_that_ends_closes_its_sockets() -> None:
         await socket.receive()
         probe.sessions.ended.add(session_id)
         assert await socket.closed() == (4403, "The session has ended")
+
+
+async def test_no_operation_begins_for_a_session_that_has_ended_however_seldom_sockets_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sessions_of_sockets, "_BELIEVED_S", 0.0)
+    async with probing(probe_settings(session_check_s=600)) as probe, opened(probe) as socket:
+        token, session_id = probe.sessions.sign_in()
+        await socket.init(authorization=f"Bearer {token}")
+        await socket.subscribe("1", "subscription {mine}")
+        assert (await socket.receive())["payload"]["data"] == {"mine": "Ada"}
+        probe.sessions.ended.add(session_id)
+        await socket.subscribe("2", "subscription {mine}")
+        assert await socket.closed() == (4403, "The session has ended")
+
+
+async def test_an_operation_begins_with_the_rights_of_the_moment_and_ends_those_that_began_with_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sessions_of_sockets, "_BELIEVED_S", 0.0)
+    async with probing(probe_settings(session_check_s=600)) as probe, opened(probe) as socket:
+        token, _ = probe.sessions.sign_in()
+        await socket.init(authorization=f"Bearer {token}")
+        await socket.subscribe("old", "subscription {endless}")
+        assert (await socket.receive())["id"] == "old"
+        probe.sessions.roles[WorkspaceId(UUID(int=7))] = Role.EDITOR
+        await socket.subscribe("new", "subscription {mine}")
+        told = [message for message in [await socket.receive() for _ in range(2)] if message["type"] != "next"]
+        assert [(message["id"], message["type"]) for message in told] == [("old", "error")]
+
+
+async def test_operations_that_follow_each_other_closely_share_a_look(probe: Probe, socket: Socket) -> None:
+    token, _ = probe.sessions.sign_in()
+    await socket.init(authorization=f"Bearer {token}")
+    for number in range(20):
+        await socket.subscribe(str(number), "{__typename}")
+        assert (await socket.receive())["type"] == "next"
+        assert (await socket.receive())["type"] == "complete"
+    assert probe.sessions.asked <= 3
 
 
 async def test_a_token_that_expires_closes_its_socket() -> None:

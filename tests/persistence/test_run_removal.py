@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from uuid_utils.compat import uuid7
 
-from domain.audit import AuditAction, AuditEntry
+from domain.audit import AuditAction, Deed
 from domain.errors import Conflict, InUse, NotFound, OutputExpired
 from domain.events import NodeReused, RunStarted, RunSucceeded
-from domain.ids import AuditEntryId, Prefix, RunId, WorkspaceId, to_global
+from domain.ids import Prefix, RunId, UserId, WorkspaceId, to_global
 from domain.run import Usage
 from domain.usage import UsageGroup, UsageQuery
 from persistence import run_removal
@@ -39,13 +39,12 @@ SELECT $1, 1000 + n, 'Long/' || n, 'NodeRetrying', now(), 'a', n, '{"failure": {
 """
 
 
-def entry(w: World, run_id: RunId) -> AuditEntry:
-    target = to_global(Prefix.RUN, run_id)
-    return AuditEntry(AuditEntryId(uuid7()), w.workspace_id, NOW, AuditAction.RUN_DELETED, None, target_id=target)
+def deed(run_id: RunId) -> Deed:
+    return Deed(AuditAction.RUN_DELETED, NOW, UserId(uuid7()), target_id=to_global(Prefix.RUN, run_id))
 
 
 async def removed(w: World, run_id: RunId, removal: PostgresRunRemoval | None = None) -> Sequence[RunId]:
-    return await (removal or PostgresRunRemoval(w.database)).remove(w.workspace_id, run_id, entry(w, run_id))
+    return await (removal or PostgresRunRemoval(w.database)).remove(w.workspace_id, run_id, deed(run_id))
 
 
 async def ran(w: World, place: tuple[GraphId, WorkflowId] | None = None, parent: RunId | None = None) -> RunId:
@@ -150,7 +149,7 @@ async def test_a_run_of_another_workspace_is_not_there(database: Database) -> No
     async with writing(w):
         run_id = await ran(w)
         with pytest.raises(NotFound):
-            await PostgresRunRemoval(database).remove(WorkspaceId(uuid7()), run_id, entry(w, run_id))
+            await PostgresRunRemoval(database).remove(WorkspaceId(uuid7()), run_id, deed(run_id))
         assert await there(w, run_id) == [True]
 
 

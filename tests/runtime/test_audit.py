@@ -12,15 +12,16 @@ from sqlalchemy.exc import DBAPIError
 
 from domain.audit import AuditAction, AuditQuery
 from domain.errors import Forbidden, InvalidCredentials, InvalidToken, NotFound
-from domain.identity import Role
+from domain.identity import Role, Workspace
 from domain.ids import WorkspaceId
 from domain.ports.paging import PageRequest
 from persistence.key_tables import audit_entries
 from persistence.tables import workspaces
+from persistence.workspaces import PostgresWorkspaces
 from runtime.audit import MAX_FAILURES
 from runtime.tasks import running
 from tests.support.identity import PASSWORD, START, identity_service, make_principal
-from tests.support.machines import Machines, home, logged
+from tests.support.machines import Machines, home, logged, record
 
 if TYPE_CHECKING:
     from domain.identity import Principal
@@ -65,7 +66,7 @@ async def written(audit: AuditService, actor: Principal, count: int) -> list[Aud
 async def test_the_database_itself_changes_and_deletes_no_entry(
     database: Database, audit: AuditService, ada: Principal
 ) -> None:
-    await audit.record(ada, home(ada), AuditAction.WORKSPACE_UPDATED)
+    await record(audit, ada, home(ada), AuditAction.WORKSPACE_UPDATED)
     for statement in ("UPDATE audit_entries SET action = 'SIGNED_IN'", "DELETE FROM audit_entries"):
         with pytest.raises(DBAPIError, match="entries are only added"):
             async with database.connection() as connection:
@@ -76,18 +77,19 @@ async def test_the_database_itself_changes_and_deletes_no_entry(
 async def test_a_log_goes_with_its_workspace_only(database: Database, audit: AuditService, ada: Principal) -> None:
     eve = await make_principal(database, "eve")
     for actor in (ada, eve):
-        await audit.record(actor, home(actor), AuditAction.WORKSPACE_UPDATED)
+        await record(audit, actor, home(actor), AuditAction.WORKSPACE_UPDATED)
     async with database.connection() as connection:
         await connection.execute(delete(workspaces).where(workspaces.c.id == home(ada)))
         assert (await connection.execute(select(func.count()).select_from(audit_entries))).scalar_one() == 1
-    # What was still going on there is no fault.
-    await audit.record(ada, home(ada), AuditAction.WORKSPACE_UPDATED)
+    # What was still going on there is not done without its entry.
+    with pytest.raises(NotFound):
+        await record(audit, ada, home(ada), AuditAction.WORKSPACE_UPDATED)
     assert len(await logged(audit, eve)) == 1
 
 
 async def test_an_entry_outlives_the_person(database: Database, audit: AuditService, ada: Principal) -> None:
     eve = await make_principal(database, "eve")
-    await audit.record(eve, home(ada), AuditAction.ROLE_CHANGED, "user_1", "Eve")
+    await record(audit, eve, home(ada), AuditAction.ROLE_CHANGED, "user_1", "Eve")
     async with database.connection() as connection:
         await connection.execute(text("DELETE FROM users WHERE email = 'eve@example.com'"))
     (entry,) = await logged(audit, ada)
@@ -95,7 +97,7 @@ async def test_an_entry_outlives_the_person(database: Database, audit: AuditServ
 
 
 async def test_only_owners_and_admins_read_the_log(database: Database, audit: AuditService, ada: Principal) -> None:
-    await audit.record(ada, home(ada), AuditAction.WORKSPACE_UPDATED)
+    await record(audit, ada, home(ada), AuditAction.WORKSPACE_UPDATED)
     (entry,) = await logged(audit, ada)
     for role in Role:
         actor, may = replace(ada, roles={home(ada): role}), role in {Role.OWNER, Role.ADMIN}
@@ -120,11 +122,11 @@ async def test_entries_are_found_by_action_person_target_and_time(
     database: Database, audit: AuditService, ada: Principal, machines: Machines
 ) -> None:
     eve = await make_principal(database, "eve")
-    await audit.record(ada, home(ada), AuditAction.SECRET_WRITTEN, "secret_1", "A")
+    await record(audit, ada, home(ada), AuditAction.SECRET_WRITTEN, "secret_1", "A")
     machines.clock.advance(hours=1)
-    await audit.record(eve, home(ada), AuditAction.SECRET_DELETED, "secret_1", "A")
+    await record(audit, eve, home(ada), AuditAction.SECRET_DELETED, "secret_1", "A")
     machines.clock.advance(hours=1)
-    await audit.record(eve, home(ada), AuditAction.SECRET_WRITTEN, "secret_2", "B")
+    await record(audit, eve, home(ada), AuditAction.SECRET_WRITTEN, "secret_2", "B")
 
     async def found(query: AuditQuery) -> str:
         return "".join(
@@ -162,12 +164,25 @@ async def test_a_refresh_token_that_comes_twice_is_in_the_log_once(
     people: IdentityService, audit: AuditService
 ) -> None:
     signed_in = await people.sign_up(EMAIL, PASSWORD, None, None, address="")
-    await people.refresh(signed_in.refresh_token)
-    for _ in range(2):
+    await people.refresh(signed_in.refresh_token, address="192.0.2.1")
+    for number in (66, 67):
         with pytest.raises(InvalidToken):
-            await people.refresh(signed_in.refresh_token)
-    actions = [entry.action for entry in await logged(audit, signed_in.principal)]
-    assert actions == [AuditAction.SIGNED_IN, AuditAction.REFRESH_REUSED]
+            await people.refresh(signed_in.refresh_token, address=f"192.0.2.{number}")
+    told = [(entry.action, entry.address) for entry in await logged(audit, signed_in.principal)]
+    assert told == [(AuditAction.SIGNED_IN, None), (AuditAction.REFRESH_REUSED, "192.0.2.66")]
+
+
+async def test_a_sign_in_does_not_wait_for_the_deletion_of_one_of_the_persons_workspaces(
+    database: Database, people: IdentityService, audit: AuditService
+) -> None:
+    ada = (await people.sign_up(EMAIL, PASSWORD, None, None, address="")).principal
+    other = Workspace(WorkspaceId(uuid4()), "Another", START)
+    await PostgresWorkspaces(database).add(other, ada.user.id)
+    async with database.connection() as connection:
+        await connection.execute(text("SELECT 1 FROM workspaces WHERE id = :id FOR UPDATE"), {"id": other.id})
+        async with asyncio.timeout(5):
+            await people.sign_in(EMAIL, PASSWORD, address="192.0.2.2")
+    assert [entry.address for entry in await logged(audit, ada)] == [None, "192.0.2.2"]
 
 
 async def test_failed_sign_ins_are_noted_after_the_answer_and_only_for_accounts_that_exist(

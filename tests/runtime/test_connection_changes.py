@@ -11,6 +11,7 @@ from domain.connections import HttpAuthScheme, HttpAuthSettings, OpenaiCompatibl
 from domain.errors import AlreadyExists, Conflict, Forbidden, InvalidInput, NotFound
 from domain.identity import Role
 from persistence.connections import PostgresConnections
+from persistence.workspaces import PostgresWorkspaces
 from runtime.connections import ConnectionChange, ConnectionDraft, ConnectionService
 from tests.support.identity import Clock, make_principal, reach_anywhere, vault
 from tests.support.waiting import until
@@ -142,39 +143,37 @@ async def test_what_does_not_fit_changes_nothing(
 
 
 async def test_the_default_connection_is_what_nodes_use_that_name_none(
-    service: ConnectionService, ada: Principal
+    database: Database, service: ConnectionService, ada: Principal
 ) -> None:
-    home = ada.workspace(None)
+    home, workspaces = ada.workspace(None), PostgresWorkspaces(database)
     first, second = await service.create(ada, None, CHAT), await service.create(ada, None, replace(CHAT, name="two"))
     await service.create(ada, None, API)
     assert await service.defaults([home]) == {home: None}
     for one in (first, second, second):
-        await service.set_default(ada, home, one.name)
+        await workspaces.update(home, None, await service.find_default(home, one.name))
         assert await service.defaults([home]) == {home: one}
         found = await service.chat_settings(home, None)
         assert (found.api_key, found.caps and found.caps.name) == ("key", one.name)
     for name in ("api", "nothing", "\0"):
         with pytest.raises(InvalidInput):
-            await service.set_default(ada, home, name)
+            await service.find_default(home, name)
     assert await service.defaults([home]) == {home: second}
-    with pytest.raises(Forbidden):
-        await service.set_default(replace(ada, roles={home: Role.EDITOR}), home, None)
     await service.delete(ada, second.id)
     assert await service.defaults([home]) == {home: None}
-    await service.set_default(ada, home, "local")
-    await service.set_default(ada, home, None)
+    await workspaces.update(home, None, first.id)
+    await workspaces.update(home, None, None)
     assert await service.defaults([home]) == {home: None}
 
 
 async def test_a_default_that_is_deleted_while_it_is_chosen_leaves_the_one_before(
     service: ConnectionService, database: Database, ada: Principal
 ) -> None:
-    home = ada.workspace(None)
+    home, workspaces = ada.workspace(None), PostgresWorkspaces(database)
     first, second = await service.create(ada, None, CHAT), await service.create(ada, None, replace(CHAT, name="two"))
-    await service.set_default(ada, home, "local")
+    await workspaces.update(home, None, first.id)
     async with database.connection() as holder:
         await holder.execute(text("SELECT FROM workspaces FOR NO KEY UPDATE"))
-        choosing = asyncio.create_task(service.set_default(ada, home, "two"))
+        choosing = asyncio.create_task(workspaces.update(home, None, second.id))
         await until(lambda: _is_waiting(database))
         await service.delete(ada, second.id)
     with pytest.raises(InvalidInput, match="deleted meanwhile"):

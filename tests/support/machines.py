@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from domain.audit import AuditQuery
 from domain.ports.paging import PageRequest
 from persistence.api_keys import PostgresApiKeys
-from persistence.audit import PostgresAudit
+from persistence.audit import PostgresAudit, insert_deeds
+from persistence.uses import through
 from runtime.api_keys import ApiKeyService
 from runtime.audit import AuditService
 from tests.support.identity import Clock
 
 if TYPE_CHECKING:
-    from domain.audit import AuditEntry
+    from domain.audit import AuditAction, AuditEntry
     from domain.identity import Principal
     from domain.ids import WorkspaceId
     from persistence.database import Database
@@ -37,3 +38,17 @@ async def logged(audit: AuditService, actor: Principal, query: AuditQuery | None
     """Return the newest entries of the caller's only workspace, oldest first."""
     pages = await audit.pages(actor, [home(actor)], query or AuditQuery(), PageRequest(100))
     return list(pages[home(actor)].items)[::-1]
+
+
+async def record(  # noqa: PLR0917 -- as `AuditService.deed`, with a place
+    audit: AuditService,
+    actor: Principal,
+    workspace_id: WorkspaceId,
+    action: AuditAction,
+    target_id: str | None = None,
+    target_name: str | None = None,
+) -> None:
+    """Add an entry, as those do who store a change."""
+    deed = audit.deed(actor, action, target_id, target_name)
+    async with cast("PostgresAudit", audit._log)._database.connection() as connection:
+        await insert_deeds(through(connection), workspace_id, [deed])

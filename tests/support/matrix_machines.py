@@ -8,6 +8,7 @@ from domain.audit import AuditAction, AuditQuery
 from domain.identity import Scope
 from domain.ids import Prefix, to_global
 from domain.ports.paging import PageRequest
+from tests.support.machines import record
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,7 +24,7 @@ async def _api_key(services: Services, owner: Principal) -> str:
 
 async def _audit_entry(services: Services, owner: Principal) -> str:
     home = next(iter(owner.roles))
-    await services.audit.record(owner, home, AuditAction.WORKSPACE_UPDATED)
+    await record(services.audit, owner, home, AuditAction.WORKSPACE_UPDATED)
     page = (await services.audit.pages(owner, [home], AuditQuery(), PageRequest(1)))[home]
     return to_global(Prefix.AUDIT_ENTRY, page.items[0].id)
 
