@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
-    from domain.ids import ApprovalId, GraphId, NodeKey, RunId, UserId, WorkflowId, WorkspaceId
+    from domain.ids import ApprovalId, GraphId, NodeKey, RunId, UserId, WebhookId, WorkflowId, WorkspaceId
 
 
 class RunStatus(StrEnum):
@@ -176,6 +176,8 @@ class Run:
     parent_id: RunId | None = None
     """The run that called it."""
     parent_node_key: str | None = None
+    webhook_id: WebhookId | None = None
+    """The webhook that was called; it may be gone."""
 
 
 @dataclass(frozen=True, slots=True)

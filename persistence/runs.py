@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import ColumnElement, Select, Text, cast, func, literal, select, text, tuple_
 
-from domain.ids import GraphId, RunId, UserId, WorkflowId, WorkspaceId
+from domain.ids import GraphId, RunId, UserId, WebhookId, WorkflowId, WorkspaceId
 from domain.run import (
     NEWEST_FIRST,
     OLDEST_FIRST,
@@ -333,6 +333,7 @@ def _run(row: Any) -> Run:
         row.version,
         None if row.parent_run_id is None else RunId(row.parent_run_id),
         row.parent_node_key,
+        None if row.webhook_id is None else WebhookId(row.webhook_id),
     )
 
 

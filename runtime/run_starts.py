@@ -217,6 +217,7 @@ def as_queued(run: NewRun, kept_count: int = 0, logged_count: int = 0) -> Run:
         concurrency_key=run.concurrency_key or None,
         rerun_of=run.rerun_of,
         version=run.version,
+        webhook_id=None if run.delivery is None else run.delivery.webhook_id,
     )
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from domain.ids import GraphId, RunId, UserId, WorkflowId, WorkspaceId
     from domain.run import TriggerKind
+    from domain.webhooks import Delivery
     from domain.workflow import ConcurrencyPolicy
 
 
@@ -47,3 +48,5 @@ class NewRun:
     rerun_of: RunId | None = None
     version: int | None = None
     """Number of the workflow's version; None for a draft."""
+    delivery: Delivery | None = None
+    """The call of a webhook that starts it: remembered with the run, so that none starts a second one."""

@@ -9,12 +9,13 @@ import strawberry
 from strawberry.scalars import JSON
 
 from domain import run as domain
-from domain.ids import UserId
+from domain.ids import UserId, WebhookId
 from domain.json_codec import decode
 from domain.run import DeltaChannel, NodeRunStatus, RunStatus, SkipReason, TriggerKind, WaitReason
 from gql.context import Info
 from gql.enums import expose
 from gql.users import User, load_users
+from gql.webhooks import Webhook, load_webhooks
 
 expose(
     RunStatus,
@@ -149,12 +150,18 @@ class RunTrigger:
     """What started a run."""
 
     user_id: strawberry.Private[UserId | None]
+    webhook_id: strawberry.Private[WebhookId | None]
     kind: TriggerKind = strawberry.field(description="What kind of start it was.")
 
     @strawberry.field(description="The person, if one did, also through an API key.")
     async def user(self, info: Info) -> User | None:
         """Load the person."""
         return None if self.user_id is None else await info.context.loaders.load(load_users, self.user_id)
+
+    @strawberry.field(description="The webhook, unless it was deleted since.")
+    async def webhook(self, info: Info) -> Webhook | None:
+        """Load the webhook."""
+        return None if self.webhook_id is None else await info.context.loaders.load(load_webhooks, self.webhook_id)
 
 
 def shown(encoded: bytes | None) -> JSON | None:
