@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, cast
 
 import orjson
@@ -33,18 +35,21 @@ from gql.rates import Floods, retry_after
 from gql.requests import JSON, Refused, read_body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from starlette.requests import Request
 
+    from domain.ids import WebhookId
     from domain.json_value import Json
     from runtime.services import Services
     from runtime.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-MAX_AT_ONCE: Final = 100
-"""Each may keep a body of the largest size in memory while it arrives."""
+MAX_AT_ONCE: Final = 200
+"""How many calls are taken at once: each may keep a body of the largest size in memory, and take its time to send it."""
+MAX_OF_ONE: Final = 100
+"""How many of them may be of one webhook."""
 _BUSY_S: Final = 2.0
 _UNKNOWN: Final = "There is no webhook at this address."
 _STATUS: Final[Mapping[type[AnabranchError], int]] = {
@@ -66,7 +71,7 @@ class HookEndpoint:
         self._max_body_bytes = settings.api.max_body_bytes
         # Not those of people: whoever goes on calling a webhook that is gone keeps nobody from signing in.
         self._floods = Floods()
-        self._at_once = 0
+        self._at_once: Counter[WebhookId] = Counter()
 
     def route(self) -> Route:
         """Return the route."""
@@ -86,9 +91,6 @@ class HookEndpoint:
         return response
 
     async def _answer(self, request: Request) -> Response:
-        if self._at_once >= MAX_AT_ONCE:
-            return _refusal(503, "BUSY", "Too many calls of webhooks at once; try again.", retry_after(_BUSY_S))
-        self._at_once += 1
         try:
             return await self._respond(request)
         except Refused as refused:
@@ -98,8 +100,6 @@ class HookEndpoint:
             return self._fault(request, fault)
         except Exception:  # noqa: BLE001 -- whatever it is, the caller gets JSON, and nothing of it
             return _masked()
-        finally:
-            self._at_once -= 1
 
     async def _respond(self, request: Request) -> Response:
         caller = self._services().webhook_caller
@@ -110,11 +110,29 @@ class HookEndpoint:
             raise NotFound(_UNKNOWN)
         request.state.webhook = to_global(Prefix.WEBHOOK, called.webhook.id)
         caller.admit(called)
-        body = await _body(request, self._max_body_bytes)
-        delivery = caller.accept(called, _headers(request), request.headers.get("idempotency-key"), body)
-        answered = await caller.start(called, delivery, _parsed(body))
+        with self._place(called.webhook.id):
+            body = await _body(request, self._max_body_bytes)
+            delivery = caller.accept(called, _headers(request), request.headers.get("idempotency-key"), body)
+            answered = await caller.start(called, delivery, _parsed(body))
         told = {"runId": to_global(Prefix.RUN, answered.run_id), "isExisting": answered.is_existing}
         return _json(200 if answered.is_existing else 202, told)
+
+    @contextmanager
+    def _place(self, webhook_id: WebhookId) -> Generator[None]:
+        """Keep one of the places for calls. Those of unknown tokens take none: guessing must not keep others out.
+
+        Raises:
+            Refused: there is none.
+        """
+        if self._at_once.total() >= MAX_AT_ONCE or self._at_once[webhook_id] >= MAX_OF_ONE:
+            raise Refused(503, "Too many calls of webhooks at once; try again.", "BUSY", retry_after(_BUSY_S))
+        self._at_once[webhook_id] += 1
+        try:
+            yield
+        finally:
+            self._at_once[webhook_id] -= 1
+            if not self._at_once[webhook_id]:
+                del self._at_once[webhook_id]
 
     def _fault(self, request: Request, fault: AnabranchError) -> Response:
         status = next((status for kind, status in _STATUS.items() if isinstance(fault, kind)), None)

@@ -37,7 +37,7 @@ CONNECTION = """mutation($i: CreateConnectionInput!) {
   createConnection(input: $i) { connection { id } userErrors { message } } }"""
 PUBLISH = "mutation($id: ID!) { publishWorkflow(input: { id: $id, expectedRevision: 1 }) { userErrors { code } } }"
 HOOKED = "query($id: ID!) { node(id: $id) { ... on Run { trigger { webhook { id name prefix } } } } }"
-STEP = {"key": "one", "config": {"transform": {"fields": []}}}
+STEP: dict[str, Any] = {"key": "one", "config": {"transform": {"fields": []}}}
 RUN = """query($id: ID!) { node(id: $id) { ... on Run { status output error { message }
   workflow { document } events(first: 100) { nodes { __typename ... on NodeSucceeded { output } } }
   nodeRuns(first: 50) { nodes { input output error { code message } } } } } }"""

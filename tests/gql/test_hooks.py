@@ -23,6 +23,7 @@ from tests.support.hooks import Told, called_workflow, post, signed
 from tests.support.identity import make_principal
 from tests.support.services import open_test_services
 from tests.support.serving import serving
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -49,6 +50,7 @@ class Hooked(NamedTuple):
     owner: Principal
     session: aiohttp.ClientSession
     url: str
+    endpoint: hooks.HookEndpoint
 
     async def make(self, workflow_id: WorkflowId, *, is_signed: bool = False) -> tuple[str, MadeWebhook]:
         made = await self.services.webhooks.create(self.owner, workflow_id, "shop", is_signed=is_signed)
@@ -72,7 +74,7 @@ async def hooked(database: Database, data_dir: Path) -> AsyncGenerator[Hooked]:
     async with open_test_services(database.url, data_dir) as services:
         endpoint = hooks.HookEndpoint(lambda: services, services.settings)
         async with serving(Starlette(routes=[endpoint.route()])) as url, aiohttp.ClientSession() as session:
-            yield Hooked(services, owner, session, url)
+            yield Hooked(services, owner, session, url, endpoint)
 
 
 @pytest.fixture
@@ -230,9 +232,30 @@ async def test_one_webhook_is_called_a_hundred_times_at_once_and_not_more(
         assert [one.status for one in told] == [202, 202, 429]
         assert (told[2].codes, int(told[2].headers["Retry-After"]) > 1) == (["RATE_LIMITED"], True)
         assert (await served.post(other)).status == 202
-        monkeypatch.setattr(hooks, "MAX_AT_ONCE", 0)
-        busy = await served.post(other)
-        assert (busy.status, busy.codes, busy.headers["Retry-After"]) == (503, ["BUSY"], "2")
+
+
+@pytest.mark.parametrize("bound", ["MAX_AT_ONCE", "MAX_OF_ONE"])
+async def test_calls_beyond_the_places_that_there_are_are_asked_to_come_again(
+    served: Hooked, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(hooks, bound, 1)
+    url = await served.address()
+    go_on = asyncio.Event()
+
+    async def slowly() -> AsyncGenerator[bytes]:
+        yield b"{"
+        await go_on.wait()
+        yield b"}"
+
+    media = {"Content-Type": "application/json"}
+    slow = asyncio.create_task(served.session.post(url, data=slowly(), headers=media), name="slow call")
+    await until(lambda: served.endpoint._at_once.total() == 1)
+    busy = await served.post(url)
+    assert (busy.codes, busy.headers["Retry-After"]) == (["BUSY"], "2")
+    go_on.set()
+    async with await slow as answer:
+        assert answer.status == 202
+    assert (await served.post(url)).status == 202
 
 
 async def test_a_fault_of_ours_is_masked_with_an_id_that_is_in_the_log(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
@@ -17,7 +17,7 @@ from tests.support.whole_server import serving_anabranch
 if TYPE_CHECKING:
     from pathlib import Path
 
-GRAPH = {"nodes": [{"key": "one", "config": {"transform": {"fields": []}}}], "edges": []}
+GRAPH: dict[str, Any] = {"nodes": [{"key": "one", "config": {"transform": {"fields": []}}}], "edges": []}
 PUBLISH = "mutation($id: ID!) { publishWorkflow(input: { id: $id, expectedRevision: 1 }) { userErrors { code } } }"
 RUNS = "{ runs(filter: { triggers: [WEBHOOK] }) { totalCount nodes { id } } }"
 BODY = b'{"order": 7}'
@@ -43,7 +43,7 @@ async def test_line_20_a_webhook_takes_what_its_key_signed_just_now_and_a_replay
         ]
         hook, key = made["url"], made["signingKey"]
         right = signed(key, "msg_1", BODY)
-        refused = [
+        refused: list[tuple[bytes, dict[str, str]]] = [
             (BODY, {}),
             (BODY, {**right, "webhook-signature": "v1,AAAA"}),
             (b'{"order": 8}', right),
