@@ -33,6 +33,7 @@ from gql.observing import REQUEST_ID, request_id
 from gql.presenting import MASKED
 from gql.rates import Floods, retry_after
 from gql.requests import JSON, Refused, read_body
+from runtime.webhook_calls import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -51,7 +52,6 @@ MAX_AT_ONCE: Final = 200
 MAX_OF_ONE: Final = 100
 """How many of them may be of one webhook."""
 _BUSY_S: Final = 2.0
-_UNKNOWN: Final = "There is no webhook at this address."
 _STATUS: Final[Mapping[type[AnabranchError], int]] = {
     SignatureRefused: 401,
     NotFound: 404,
@@ -107,7 +107,7 @@ class HookEndpoint:
         if called is None:
             # Whoever knows a URL is not held up by others of the network who guess.
             await self._floods.admit(_address(request))
-            raise NotFound(_UNKNOWN)
+            raise NotFound(UNKNOWN)
         request.state.webhook = to_global(Prefix.WEBHOOK, called.webhook.id)
         caller.admit(called)
         with self._place(called.webhook.id):

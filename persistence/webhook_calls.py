@@ -113,7 +113,7 @@ async def take_delivery(connection: DirectConnection, run_id: RunId, delivery: D
         _TAKE, delivery.webhook_id, delivery.token_hash, delivery.key, delivery.body_hash, run_id, delivery.at
     )
     if row is None or not row["hooks"]:
-        raise NotFound("There is no webhook at this address.")
+        raise NotFound("The webhook is gone, or has another token.")
     if delivery.key is not None and not row["taken"]:
         raise KeyTaken
     minute = delivery.at.replace(second=0, microsecond=0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from uuid_utils.compat import uuid7
 
-from domain.errors import Conflict, KeyTaken, RateLimited
+from domain.errors import Conflict, KeyTaken, NotFound, RateLimited
 from domain.ids import RunId
 from domain.ports.new_runs import NewRun
 from domain.run import TriggerKind
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 MAX_TOKEN: Final = 100
 MAX_WAITING: Final = 10_000
 """How many runs of a workspace, or of a workflow with turns, may wait when another is started from outside."""
+UNKNOWN: Final = "There is no webhook at this address."
 BURST: Final = 100.0
 PER_S: Final = 20.0
 _TRIES: Final = 10
@@ -120,7 +121,7 @@ class WebhookCaller:
 
         Raises:
             NotFound: the webhook was deleted or rotated meanwhile, or its workflow was deleted.
-            Conflict: the key was delivered with another body, or nothing is published.
+            Conflict: the key was delivered with another body, or nothing is published, or it cannot be run any more.
             InvalidInput: the input does not satisfy the schema of the published version, or gives no concurrency key.
             LimitExceeded: the input is larger than 1 MiB.
             RateLimited: very many runs wait already.
@@ -134,6 +135,11 @@ class WebhookCaller:
                 await self._engine.start(run)
             except KeyTaken:
                 continue  # the same was delivered to another process in this moment
+            except NotFound as error:
+                if await self._calls.find(called.token_hash) is None:
+                    raise NotFound(UNKNOWN) from error
+                # What is published has a node whose plug-in was taken away: the address is right all the same.
+                raise Conflict(error.message) from error
             self._on_started(run.id)
             return Answered(run.id, is_existing=False)
         raise Conflict("The same is delivered by too many calls at once; try again.")

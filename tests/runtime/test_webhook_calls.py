@@ -163,6 +163,16 @@ async def test_a_workflow_takes_its_webhooks_along(database: Database, services:
     assert [await count(database, name) for name in ("webhooks", "webhook_deliveries", "runs")] == [0, 0, 0]
 
 
+async def test_a_published_version_whose_plug_in_is_gone_is_no_unknown_address(
+    database: Database, services: Services, ada: Principal
+) -> None:
+    token, _ = await hook(services, ada)
+    called = await found(services, token)
+    gone = caller(services, database, Engine(NotFound("The node kind 'taken' is not installed.")))
+    with pytest.raises(Conflict, match="'taken' is not installed"):
+        await gone.start(called, gone.accept(called, SignedHeaders(), None, b"{}"), {})
+
+
 async def test_runs_of_a_workflow_with_turns_take_turns_and_are_remembered(services: Services, ada: Principal) -> None:
     policy = ConcurrencyPolicy(key="{{ input.k }}", max_runs=1, strategy=ConcurrencyStrategy.QUEUE)
     token, _ = await hook(services, ada, settings=WorkflowSettings(concurrency=policy))
