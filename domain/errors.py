@@ -20,6 +20,7 @@ AnabranchError
 │   ├── InvalidToken
 │   └── UpstreamFailed
 ├── Unauthenticated          no or no valid credential
+├── SignatureRefused         a call of a webhook is not signed as it must be
 ├── CursorInvalid, CursorExpired
 ├── TemplateFault            a template that does not parse or render
 ├── NodeFault                one attempt of a node failed
@@ -219,6 +220,14 @@ class UpstreamFailed(UserFault):
 
 class Unauthenticated(AnabranchError):
     """Sign in first: no valid access token was sent."""
+
+
+class SignatureRefused(AnabranchError):
+    """A call of a webhook is not signed as it must be."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class CursorInvalid(AnabranchError):

@@ -28,6 +28,7 @@ DataRowId = NewType("DataRowId", UUID)
 ApprovalId = NewType("ApprovalId", UUID)
 ApiKeyId = NewType("ApiKeyId", UUID)
 AuditEntryId = NewType("AuditEntryId", UUID)
+WebhookId = NewType("WebhookId", UUID)
 NodeKey = NewType("NodeKey", str)
 
 
@@ -52,6 +53,7 @@ class Prefix(StrEnum):
     AUDIT_ENTRY = "audit"
     MEMBER = "member"
     INVITATION = "invitation"
+    WEBHOOK = "webhook"
 
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"

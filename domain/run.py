@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
-    from domain.ids import ApiKeyId, ApprovalId, GraphId, NodeKey, RunId, UserId, WorkflowId, WorkspaceId
+    from domain.ids import ApiKeyId, ApprovalId, GraphId, NodeKey, RunId, UserId, WebhookId, WorkflowId, WorkspaceId
 
 
 class RunStatus(StrEnum):
@@ -178,6 +178,8 @@ class Run:
     parent_node_key: str | None = None
     api_key_id: ApiKeyId | None = None
     """The key that it, or the run that called it, was asked for with; the key may be gone."""
+    webhook_id: WebhookId | None = None
+    """The webhook that was called; it may be gone."""
 
 
 @dataclass(frozen=True, slots=True)

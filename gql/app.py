@@ -19,6 +19,7 @@ from starlette.routing import Route, WebSocketRoute
 from domain.errors import SetupFault
 from gql import metrics, pages
 from gql.headers import SecurityHeaders
+from gql.hooks import HookEndpoint
 from gql.http import Endpoint
 from gql.observing import REQUEST_ID
 from gql.schema import build_schema
@@ -95,6 +96,7 @@ def create_app(
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             metrics.route(settings, services),
+            HookEndpoint(services, settings).route(),
             *pages.routes(settings),
         ],
         middleware=[

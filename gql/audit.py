@@ -58,7 +58,9 @@ expose(
         AuditAction.RUN_DELETED: "A run was deleted.",
         AuditAction.COLLECTION_DELETED: "A collection was deleted.",
         AuditAction.DATA_TABLE_DELETED: "A table was deleted.",
+        AuditAction.WEBHOOK_CREATED: "A webhook was made.",
         AuditAction.WEBHOOK_ROTATED: "A webhook got a new URL.",
+        AuditAction.WEBHOOK_DELETED: "A webhook was deleted.",
         AuditAction.WORKSPACE_UPDATED: "The workspace's settings changed.",
     },
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -25,6 +24,7 @@ from gql.credentials import sent_token
 from gql.headers import origin_of
 from gql.key_door import KeyDoor
 from gql.limits import refuse_long
+from gql.lingering import Lingering
 from gql.observing import REQUEST_ID, Observed, outcome_of, request_id
 from gql.presenting import MASKED, refusal
 from gql.rates import Floods, retry_after
@@ -47,7 +47,7 @@ from gql.trusted import TrustedDocuments, Untrusted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from starlette.types import Message, Receive, Scope, Send
+    from starlette.types import Receive, Scope, Send
     from starlette.websockets import WebSocket
 
     from gql.schema import Schema
@@ -56,8 +56,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_LINGER_S = 2.0
-_LINGER_BYTES = 67_108_864
 _CLIENT_LEFT = 499
 
 # Statuses of answers without data in application/graphql-response+json; in application/json they are 200, as the older
@@ -235,32 +233,6 @@ class Endpoint(GraphQL[Context, None]):
         )
 
 
-class _Lingering(Response):
-    """An answer to a request whose body is not read: the connection stays open until the client has heard it.
-
-    Closing a connection with unread data makes the kernel reset it, and the client may lose the answer.
-    """
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_open(message: Message) -> None:
-            await send({**message, "more_body": True} if message["type"] == "http.response.body" else message)
-
-        await super().__call__(scope, receive, send_open)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LINGER_S):
-                await _drain(receive)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _drain(receive: Receive) -> None:
-    left = _LINGER_BYTES
-    while left > 0:
-        message = await receive()
-        left -= len(message.get("body", b""))
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            return
-
-
 async def _until_left(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
@@ -292,6 +264,6 @@ def _response(result: ExecutionResult, accepted: Accepted) -> Response:
 
 
 def _refusal(refused: Refused, media: str) -> Response:
-    kind = _Lingering if refused.headers.get("Connection") == "close" else Response
+    kind = Lingering if refused.headers.get("Connection") == "close" else Response
     body = encode_json({"errors": [error.formatted for error in refused.errors]})
     return kind(body, refused.status, refused.headers, f"{media}; charset=utf-8")

@@ -116,7 +116,7 @@ async def read_parameters(
     if request.method != "POST":
         raise Refused(405, "GraphQL is asked with GET or POST.", headers={"Allow": "GET, POST"})
     _refuse_media_type(request)
-    body = await _read_body(request, max(max_body_bytes, max_documents_bytes))
+    body = await read_body(request, max(max_body_bytes, max_documents_bytes))
     parameters = _shaped(_json_object(body, "The body"), trusted)
     if len(body) > max_body_bytes and _WRITES_DOCUMENTS not in parameters.query:
         raise _too_large(max_body_bytes)
@@ -160,7 +160,12 @@ def _refuse_media_type(request: Request) -> None:
         )
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        Refused: it is larger than `limit` bytes, ended early, or took more than 30 s.
+    """
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared[:20]) > limit:
         raise _too_large(limit)

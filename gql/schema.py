@@ -34,6 +34,7 @@ from gql.scalars import SCALARS
 from gql.secrets import SecretMutation
 from gql.server import ServerQuery, ServerSubscription
 from gql.versions import VersionMutation
+from gql.webhooks import WebhookMutation
 from gql.workflow_changes import WorkflowSubscription
 from gql.workflow_files import WorkflowFileMutation
 from gql.workflows import WorkflowMutation, WorkflowQuery
@@ -78,6 +79,7 @@ MUTATIONS: tuple[type[Any], ...] = (
     DataTableMutation,
     CollectionMutation,
     ApiKeyMutation,
+    WebhookMutation,
 )
 SUBSCRIPTIONS: tuple[type[Any], ...] = (
     ServerSubscription,

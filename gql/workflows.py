@@ -30,6 +30,7 @@ from gql.problems import GraphProblem
 from gql.runs.lists import RunsOfWorkflow
 from gql.users import User, load_users
 from gql.versions import VersionsOfWorkflow
+from gql.webhooks import WebhooksOfWorkflow
 from gql.workflow_inputs import (
     CreateWorkflowInput,
     DeleteWorkflowInput,
@@ -43,7 +44,7 @@ _WORKSPACE: Any = LazyType[Any, Any]("Workspace", "gql.identity")
 
 
 @strawberry.type(description="An automation: a draft graph, its published versions and its runs.")
-class Workflow(Node, VersionsOfWorkflow, DiffOfWorkflow, RunsOfWorkflow):
+class Workflow(Node, VersionsOfWorkflow, DiffOfWorkflow, RunsOfWorkflow, WebhooksOfWorkflow):
     """An automation."""
 
     workflow: strawberry.Private[domain.Workflow]

@@ -27,6 +27,7 @@ from gql.paging import Connection, Edge
 from gql.runs.fields import RunsOfWorkspace
 from gql.secrets import SecretsOfWorkspace
 from gql.usage import UsageOfWorkspace
+from gql.webhooks import WebhooksOfWorkspace
 from gql.workflows import WorkflowsOfWorkspace
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Workspace(
     MembersOfWorkspace,
     ApiKeysOfWorkspace,
     AuditOfWorkspace,
+    WebhooksOfWorkspace,
 ):
     """A tenant; each feature adds what it keeps there."""
 

@@ -18,6 +18,7 @@ import persistence.limit_tables  # pyright: ignore[reportUnusedImport] -- its ta
 import persistence.member_tables  # pyright: ignore[reportUnusedImport] -- its table is metadata too
 import persistence.queue_tables  # pyright: ignore[reportUnusedImport] -- and its are
 import persistence.usage_tables  # pyright: ignore[reportUnusedImport] -- its tables are metadata too
+import persistence.webhook_tables  # pyright: ignore[reportUnusedImport] -- its tables are metadata too
 import persistence.workflow_changes  # noqa: F401  # pyright: ignore[reportUnusedImport] -- its table is metadata too
 from domain.errors import SetupFault
 from persistence.database import create_engine, server_version, translated_errors

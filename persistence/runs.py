@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import ColumnElement, Select, Text, cast, func, literal, select, text, tuple_
 
-from domain.ids import ApiKeyId, GraphId, RunId, UserId, WorkflowId, WorkspaceId
+from domain.ids import ApiKeyId, GraphId, RunId, UserId, WebhookId, WorkflowId, WorkspaceId
 from domain.run import (
     NEWEST_FIRST,
     OLDEST_FIRST,
@@ -341,6 +341,7 @@ def _run(row: Any) -> Run:
         None if row.parent_run_id is None else RunId(row.parent_run_id),
         row.parent_node_key,
         None if row.api_key_id is None else ApiKeyId(row.api_key_id),
+        None if row.webhook_id is None else WebhookId(row.webhook_id),
     )
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, func, select, update
 
 from domain.ports.sealed import SealedBatch, SealedKind, SealedValue
 from persistence.tables import connections, secrets
+from persistence.webhook_tables import webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from persistence.database import Database
 
-_TABLES = {SealedKind.SECRETS: secrets, SealedKind.CONNECTIONS: connections}
+_TABLES = {SealedKind.SECRETS: secrets, SealedKind.CONNECTIONS: connections, SealedKind.WEBHOOKS: webhooks}
 
 
 class PostgresSealedValues:

@@ -24,11 +24,11 @@ WITH run AS (
   INSERT INTO runs (id, workspace_id, workflow_id, graph_id, node_count, trigger, triggered_by, priority, labels, input,
                     created_at, version, executor_id, lease_epoch, status, last_seq, nodes_done, started_at, finished_at,
                     output, failure, input_tokens, output_tokens, total_tokens, concurrency_key, concurrency_limit, is_held,
-                    idempotency_key, request_hash, api_key_id)
+                    idempotency_key, request_hash, api_key_id, webhook_id)
   SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10::json, $11, $12, $13, $14, COALESCE(a.status, 'QUEUED'),
          1 + COALESCE(a.count, 0), COALESCE(a.done, 0), a."startedAt", a."finishedAt", a.output, a.failure,
          COALESCE((a.usage->>0)::bigint, 0), COALESCE((a.usage->>1)::bigint, 0), COALESCE((a.usage->>2)::bigint, 0),
-         $18, $19::int, $19::int IS NOT NULL, $20, $21, $22
+         $18, $19::int, $19::int IS NOT NULL, $20, $21, $22, $23
     FROM json_to_record($15::json)
       AS a(count int, done int, status text, "startedAt" timestamptz, "finishedAt" timestamptz, output json,
            failure jsonb, usage json)
@@ -70,6 +70,7 @@ def start_arguments(run: NewRun, executor: ExecutorId | None, first: Group | Non
         batch.runs[0].text() if batch.runs else "{}",
         *group_texts(batch),
         *key_values(run),
+        None if run.delivery is None else run.delivery.webhook_id,
     )
 
 

@@ -13,6 +13,7 @@ from domain.ports.new_runs import KeyHolder
 from persistence.append_statement import COMMAND_CHANNEL
 from persistence.start_statement import QUEUE, START
 from persistence.turns import enter_line
+from persistence.webhook_calls import take_delivery
 
 if TYPE_CHECKING:
     from domain.ids import WorkspaceId
@@ -47,11 +48,13 @@ async def add_run(
     """Insert a run, claimed or into the queue; `arguments` are those of both statements.
 
     Raises:
-        KeyTaken: its idempotency key stands for another run than the one that it replaces; nothing is changed.
+        KeyTaken: its idempotency key stands for another run than the one that it replaces, or the call of its webhook has
+            started one; nothing is changed.
+        NotFound: the webhook is gone, or has another token by now.
     """
     statement = START if is_claimed else QUEUE
     try:
-        if run.turns is None and run.replaces is None:
+        if run.turns is None and run.replaces is None and run.delivery is None:
             await connection.execute(statement, *arguments)
             return
         # Two that stop each other's runs may wait for each other, also again: PostgreSQL takes one of them back each time.
@@ -80,6 +83,8 @@ async def _add_with_keys(
         await connection.execute(statement, *arguments)
         if run.turns is not None:
             await enter_line(connection, run.id, run.turns)
+        if run.delivery is not None:
+            await take_delivery(connection, run.id, run.delivery)
 
 
 async def _free_key(connection: DirectConnection, run: NewRun) -> None:

@@ -292,6 +292,7 @@ runs = Table(
     Column("recoveries", Integer, nullable=False, server_default="0"),
     Column("trigger", Text, nullable=False),
     Column("triggered_by", Uuid, ForeignKey("users.id", ondelete="SET NULL")),
+    Column("webhook_id", Uuid),
     Column("priority", SmallInteger, nullable=False, server_default="3"),
     Column("concurrency_key", Text),
     Column("concurrency_limit", Integer),

@@ -91,7 +91,7 @@ class Metrics:
     def answered(
         self, operation: str | None, kind: str, transport: str, outcome: str, duration_s: float | None
     ) -> None:
-        """Count an operation: kind is `query`, `mutation`, `subscription` or `unknown`; transport `http` or `socket`."""
+        """Count an operation: kind is `query`, `mutation`, `subscription`, `webhook` or `unknown`; transport `http` or `socket`."""
         name = self._known(operation)
         self._requests.labels(name, kind, transport, outcome).inc()
         if duration_s is not None:

@@ -1,4 +1,4 @@
-"""How often one network may try to sign in to this process: counted in memory, before anything is looked up or hashed."""
+"""How often somebody may try something in this process: counted in memory, before anything is looked up or hashed."""
 
 from __future__ import annotations
 
@@ -14,34 +14,43 @@ _PER_S: Final = 0.5
 _MOST_NETWORKS: Final = 10_000
 
 
-class NetworkTries:
-    """A bucket of tries for each network, refilled with time; only tries that fail are spent."""
+class Tries:
+    """A bucket of tries for each of many, such as networks, refilled with time."""
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
+    def __init__(self, clock: Callable[[], datetime], burst: float, per_s: float) -> None:
         self._clock = clock
+        self._burst = burst
+        self._per_s = per_s
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, network: str) -> float | None:
+    def take(self, name: str) -> float | None:
         """Spend a try; where there is none, return after how many seconds there will be one."""
-        now, left = self._left(network)
+        now, left = self._left(name)
         if left < 1:
-            return (1 - left) / _PER_S
-        self._keep(network, left - 1, now)
+            return (1 - left) / self._per_s
+        self._keep(name, left - 1, now)
         return None
 
-    def give_back(self, network: str) -> None:
+    def give_back(self, name: str) -> None:
         """Give back the try of somebody who was right."""
-        now, left = self._left(network)
-        self._keep(network, min(_BURST, left + 1), now)
+        now, left = self._left(name)
+        self._keep(name, min(self._burst, left + 1), now)
 
-    def _left(self, network: str) -> tuple[float, float]:
+    def _left(self, name: str) -> tuple[float, float]:
         now = self._clock().timestamp()
-        left, at = self._buckets.get(network, (_BURST, now))
-        return now, min(_BURST, left + max(0.0, now - at) * _PER_S)
+        left, at = self._buckets.get(name, (self._burst, now))
+        return now, min(self._burst, left + max(0.0, now - at) * self._per_s)
 
-    def _keep(self, network: str, left: float, now: float) -> None:
-        self._buckets[network] = left, now
-        self._buckets.move_to_end(network)
+    def _keep(self, name: str, left: float, now: float) -> None:
+        self._buckets[name] = left, now
+        self._buckets.move_to_end(name)
         if len(self._buckets) > _MOST_NETWORKS:
             # Who has not tried for longest has refilled most. With more networks than this the database still counts.
             self._buckets.popitem(last=False)
+
+
+class NetworkTries(Tries):
+    """Tries to sign in, by network; only those that fail are spent."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        super().__init__(clock, _BURST, _PER_S)

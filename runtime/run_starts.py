@@ -219,6 +219,7 @@ def as_queued(run: NewRun, kept_count: int = 0, logged_count: int = 0) -> Run:
         rerun_of=run.rerun_of,
         version=run.version,
         api_key_id=run.api_key_id,
+        webhook_id=None if run.delivery is None else run.delivery.webhook_id,
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runtime.collections import CollectionService
     from runtime.connections import ConnectionService
     from runtime.documents import DocumentService
+    from runtime.encryption import Vault
     from runtime.identity import IdentityService
     from runtime.ingestion import Ingestion
     from runtime.rebuilds import Rebuilder
@@ -34,6 +35,7 @@ class StoredParts:
     connections: ConnectionService
     api_keys: ApiKeyService
     audit: AuditService
+    vault: Vault
 
 
 @dataclass(frozen=True, slots=True)

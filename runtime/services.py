@@ -40,6 +40,8 @@ from persistence.usage import PostgresUsage
 from persistence.vectors.faiss_index import IndexOptions
 from persistence.vectors.live_indexes import VectorOptions
 from persistence.versions import PostgresVersions
+from persistence.webhook_calls import PostgresWebhookCalls
+from persistence.webhooks import PostgresWebhooks
 from persistence.workflow_changes import PostgresWorkflowChanges
 from persistence.workflows import PostgresWorkflows
 from runtime.api_keys import ApiKeyService
@@ -88,6 +90,9 @@ from runtime.tasks import running
 from runtime.tokens import AccessTokens, setup_token
 from runtime.usage import UsageService
 from runtime.versions import VersionService
+from runtime.webhook_calls import WebhookCaller
+from runtime.webhook_sweep import DeliverySweep
+from runtime.webhooks import WebhookService
 from runtime.workflow_changes import WorkflowFollowers
 from runtime.workflow_files import WorkflowFiles
 from runtime.workflows import WorkflowService
@@ -134,6 +139,8 @@ class Services:
     metrics: Metrics
     api_keys: ApiKeyService
     audit: AuditService
+    webhooks: WebhookService
+    webhook_caller: WebhookCaller
 
 
 @asynccontextmanager
@@ -201,11 +208,17 @@ async def open_services(settings: Settings, *, is_migrating: bool = True) -> Asy
         await stack.enter_async_context(running(("connection limits", limits.run())))
         ears = Ears(progress, engine, followers, limits)
         await stack.enter_async_context(_alive(settings, database, log, engine, ears))
+        calls = PostgresWebhookCalls(database)
         compactor = Compactor(PostgresCompaction(database), settings.runs.compact_after_s)
         metrics.watch("runs_in_memory", "Runs in the memory of this process.", lambda: engine.run_count)
         metrics.watch("run_followers", "Clients that follow runs in this process.", lambda: progress.follower_count)
         await stack.enter_async_context(
-            running(("rebuilds", vectors.rebuilder.run()), ("compaction", compactor.run()), ("metrics", metrics.run()))
+            running(
+                ("rebuilds", vectors.rebuilder.run()),
+                ("compaction", compactor.run()),
+                ("metrics", metrics.run()),
+                ("webhook deliveries", DeliverySweep(calls).run()),
+            )
         )
         workflow_service = WorkflowService(workflows, drafts, registry.names, audit=audit)
         runs = RunService(drafts, queue, reader, engine, progress)
@@ -239,6 +252,8 @@ async def open_services(settings: Settings, *, is_migrating: bool = True) -> Asy
             metrics,
             stored.api_keys,
             audit,
+            WebhookService(PostgresWebhooks(database), workflows, stored.vault, audit),
+            WebhookCaller(calls, stored.vault, workflows.definition, engine, lambda run_id: progress.woken([run_id])),
         )
 
 
@@ -300,7 +315,7 @@ async def _open_stored(settings: Settings, database: Database, guard: OutboundGu
     )
     keys_of_programs = ApiKeyService(PostgresApiKeys(database), audit)
     secrets = SecretService(PostgresSecrets(database), vault, audit=audit)
-    return StoredParts(identity, secrets, connections, keys_of_programs, audit)
+    return StoredParts(identity, secrets, connections, keys_of_programs, audit, vault)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from domain.ids import ApiKeyId, GraphId, RunId, UserId, WorkflowId, WorkspaceId
     from domain.run import TriggerKind
+    from domain.webhooks import Delivery
     from domain.workflow import ConcurrencyPolicy
 
 
@@ -49,3 +50,5 @@ class NewRun:
     """Number of the workflow's version; None for a draft."""
     api_key_id: ApiKeyId | None = None
     """The key that it was asked for with."""
+    delivery: Delivery | None = None
+    """The call of a webhook that starts it: remembered with the run, so that none starts a second one."""

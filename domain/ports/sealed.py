@@ -16,6 +16,7 @@ class SealedKind(Enum):
 
     SECRETS = "secrets"
     CONNECTIONS = "connections"
+    WEBHOOKS = "webhooks"
 
 
 @dataclass(frozen=True, slots=True)

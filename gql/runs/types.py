@@ -151,7 +151,12 @@ class Run(Node, NodeRunsOfRun, EventsOfRun, ApprovalsOfRun, TermsOfRun, UsageOfR
             is_finished=run.status.is_finished,
             progress=RunProgress(done=run.nodes_done, total=run.node_count),
             error=RunError.of_optional(run.failure),
-            trigger=RunTrigger(kind=run.trigger, user_id=run.triggered_by, api_key_id=run.api_key_id),
+            trigger=RunTrigger(
+                kind=run.trigger,
+                user_id=run.triggered_by,
+                api_key_id=run.api_key_id,
+                webhook_id=run.webhook_id,
+            ),
             parent_node_key=run.parent_node_key,
             created_at=run.created_at,
             started_at=run.started_at,

@@ -10,13 +10,14 @@ from strawberry.scalars import JSON
 from strawberry.types.lazy_type import LazyType
 
 from domain import run as domain
-from domain.ids import ApiKeyId, Prefix, UserId, to_global
+from domain.ids import ApiKeyId, Prefix, UserId, WebhookId, to_global
 from domain.json_codec import decode
 from domain.run import DeltaChannel, NodeRunStatus, RunStatus, SkipReason, TriggerKind, WaitReason
 from gql.context import Info
 from gql.enums import expose
 from gql.lookup import find_node
 from gql.users import User, load_users
+from gql.webhooks import Webhook, load_webhooks
 
 _API_KEY: Any = LazyType[Any, Any]("ApiKey", "gql.api_keys")
 
@@ -154,6 +155,7 @@ class RunTrigger:
 
     user_id: strawberry.Private[UserId | None]
     api_key_id: strawberry.Private[ApiKeyId | None]
+    webhook_id: strawberry.Private[WebhookId | None]
     kind: TriggerKind = strawberry.field(description="What kind of start it was.")
 
     @strawberry.field(description="The person, if one did, also through an API key.")
@@ -165,6 +167,11 @@ class RunTrigger:
     async def api_key(self, info: Info) -> object | None:
         """Load the key."""
         return None if self.api_key_id is None else await find_node(info, to_global(Prefix.API_KEY, self.api_key_id))
+
+    @strawberry.field(description="The webhook, unless it was deleted since.")
+    async def webhook(self, info: Info) -> Webhook | None:
+        """Load the webhook."""
+        return None if self.webhook_id is None else await info.context.loaders.load(load_webhooks, self.webhook_id)
 
 
 def shown(encoded: bytes | None) -> JSON | None:

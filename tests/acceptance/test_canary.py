@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from gql.logs import configure_logs
+from tests.support.hooks import MAKE, post, signed
 from tests.support.hostile_postgres import answering, message, start_up
 from tests.support.identity import dump_of
 from tests.support.logs import logs_as_before
@@ -34,6 +35,9 @@ CANARIES = (HEADER, TOKEN, KEY, PASSWORD)
 SECRET = "mutation($i: CreateSecretInput!) { createSecret(input: $i) { secret { id } userErrors { message } } }"
 CONNECTION = """mutation($i: CreateConnectionInput!) {
   createConnection(input: $i) { connection { id } userErrors { message } } }"""
+PUBLISH = "mutation($id: ID!) { publishWorkflow(input: { id: $id, expectedRevision: 1 }) { userErrors { code } } }"
+HOOKED = "query($id: ID!) { node(id: $id) { ... on Run { trigger { webhook { id name prefix } } } } }"
+STEP: dict[str, Any] = {"key": "one", "config": {"transform": {"fields": []}}}
 RUN = """query($id: ID!) { node(id: $id) { ... on Run { status output error { message }
   workflow { document } events(first: 100) { nodes { __typename ... on NodeSucceeded { output } } }
   nodeRuns(first: 50) { nodes { input output error { code message } } } } } }"""
@@ -113,6 +117,8 @@ async def test_no_secret_is_in_tables_events_logs_exports_or_metrics(
             for key, node in nodes(peer.url).items():
                 model.script(*scripts().get(key, ()))
                 seen += str(await run(caller, {"key": key, **node}))
+            hook, url_and_key = await call_webhook(caller)
+            seen += hook
             async with session.get(f"{url}/metrics") as exposed:
                 metrics = await exposed.text()
         sent = str(peer.asked) + str([dict(received.headers) for received in model.requests])
@@ -123,7 +129,25 @@ async def test_no_secret_is_in_tables_events_logs_exports_or_metrics(
     assert "anabranch_requests_total" in metrics
     assert "duration_ms" in told
     places = {"tables": dump, "answers and events": seen, "logs": told, "metrics": metrics}
-    assert [(place, form) for place, text in places.items() for form in forms() if form in text] == []
+    assert '"webhook": "webhook_' in told
+    sought = forms(*url_and_key)
+    assert [(place, form) for place, text in places.items() for form in sought if form in text] == []
+
+
+async def call_webhook(caller: Caller) -> tuple[str, tuple[str, str]]:
+    """Call a signed webhook rightly, wrongly and at a wrong address; gives what was answered, and its token and key."""
+    workflow_id = await caller.create(name="hooked", graph={"nodes": [STEP], "edges": []})
+    await caller.ask(PUBLISH, id=workflow_id)
+    made = (await caller.ask(MAKE, i={"workflowId": workflow_id, "name": "shop", "isSigned": True}))["createWebhook"]
+    url, key = made["url"], made["signingKey"]
+    told = [
+        await post(caller.session, address, b"{}", headers)
+        for address, headers in ((url, signed(key, "m", b"{}")), (url, {}), (f"{url}x", signed(key, "m", b"{}")))
+    ]
+    assert [one.status for one in told] == [202, 401, 404]
+    events = await caller.ended(told[0].body["runId"])
+    shown = await caller.ask(HOOKED, id=told[0].body["runId"])
+    return str([told, events, shown]), (url.rpartition("/")[2], key.removeprefix("whsec_"))
 
 
 def scripts() -> dict[str, Any]:
@@ -131,9 +155,10 @@ def scripts() -> dict[str, Any]:
     return {"streams": [answer(*pieces)], "refuses": [refusal(401, f"No such key: {KEY}")]}
 
 
-def forms() -> list[str]:
-    hexed = [canary.encode().hex() for canary in CANARIES]
-    return [*CANARIES, *hexed, *(b64encode(canary.encode()).decode().rstrip("=") for canary in CANARIES)]
+def forms(*more: str) -> list[str]:
+    canaries = (*CANARIES, *more)
+    hexed = [canary.encode().hex() for canary in canaries]
+    return [*canaries, *hexed, *(b64encode(canary.encode()).decode().rstrip("=") for canary in canaries)]
 
 
 async def run(caller: Caller, node: Mapping[str, Any]) -> list[Any]:

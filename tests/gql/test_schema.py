@@ -158,7 +158,6 @@ def test_the_operations_that_clients_will_send_are_within_the_limits(draft: Grap
 # leaves the list.
 NOT_BUILT = {
     "Nightly": "a later issue",
-    "Hook": "a later issue",
     "Costs": "a later issue",
     "EveryEvent": "a later issue",  # tools of models
 }

@@ -50,6 +50,7 @@ QUERIES = {
       approvals(first: 4, filter: { isAnswerable: true }) { totalCount nodes { title run { workflow { name } } } }
       collections(first: 4) { totalCount nodes { name } } dataTables(first: 4) { totalCount nodes { name } }
       connections(first: 4) { totalCount nodes { name usedBy { nodeKey } } } secrets(first: 4) { totalCount nodes { name usedBy { nodeKey } } }
+      webhooks(first: 4) { totalCount nodes { name workflow { name } } }
     } } } }""",
     "Runs": """{ runs(workspaceId: $workspace, first: $n) { totalCount pageInfo { hasNextPage endCursor } nodes {
       status durationMs workflow { name } version { number } progress { done total } error { code } usage { cost } trigger { user { name } } input output
@@ -66,6 +67,7 @@ QUERIES = {
     } } }""",
     "Versions": """{ workflows(workspaceId: $workspace, first: $n) { nodes { name
       versions(first: 3) { totalCount nodes { number publishedBy { name } graph { nodes { key } } workflow { name } } }
+      webhooks(first: 3) { totalCount nodes { name workflow { name } } }
     } } }""",
     "Collections": """{ workspace(id: $workspace) { collections(first: $n) { totalCount nodes { stats { documents } usedBy { nodeKey }
       documents(first: 3, filter: { path: "lang", in: ["en", 1] }) { totalCount nodes { externalId chunks(first: 2) { totalCount nodes { text } } } }
@@ -112,6 +114,8 @@ async def _fill(services: Services, owner: Principal, database: Database, count:
         table = await services.data_tables.create(owner, None, f"t{number}", columns)
         await write_row(database, table, {"price": "1.5"})
     workflows = [await _workflow(services, owner, f"w{number}") for number in range(count)]
+    for one in workflows:
+        await services.webhooks.create(owner, one.id, "shop", is_signed=False)
     runs = [(await services.runs.start(owner, one.id, None)).id for one in workflows]
     await until(lambda: _have_asked(services, runs))
     workspace: WorkspaceId = owner.workspace(None)
@@ -171,7 +175,7 @@ async def test_a_query_of_a_user_interface_takes_as_many_statements_for_fifty_ob
 NODES = "{ nodes(ids: $ids) { __typename id } }"
 LISTS = """{ workspace(id: $workspace) {
   secrets { nodes { id } } connections { nodes { id } } dataTables { nodes { id rows { nodes { id } } } }
-  collections { nodes { id } } workflows { nodes { id } } runs { nodes { id nodeRuns { nodes { id } } } }
+  collections { nodes { id } } webhooks { nodes { id } } workflows { nodes { id } } runs { nodes { id nodeRuns { nodes { id } } } }
 } }"""
 
 

@@ -18,7 +18,7 @@ DRAFT = parse_schema((Path(__file__).parents[2] / "docs/design/schema.graphql").
 BUILT = build_schema(Settings(_env_file=None))._schema  # pyright: ignore[reportCallIssue]
 
 # What other features, or later ones, add to these types.
-LATER = {"Workflow": {"schedules", "webhooks"}}
+LATER = {"Workflow": {"schedules"}}
 
 
 def named(schema: GraphQLSchema, name: str) -> Any:

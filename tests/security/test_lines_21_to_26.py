@@ -1,4 +1,4 @@
-"""Lines 21 to 26 of docs/design/security.md. There is no line 20: webhooks are not built."""
+"""Lines 21 to 26 of docs/design/security.md."""
 
 from __future__ import annotations
 

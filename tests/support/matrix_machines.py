@@ -1,4 +1,4 @@
-"""What the permission matrix has to know of API keys and of the audit log."""
+"""What the permission matrix has to know of API keys, of webhooks and of the audit log."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from domain.audit import AuditAction, AuditQuery
 from domain.identity import Scope
 from domain.ids import Prefix, to_global
 from domain.ports.paging import PageRequest
+from tests.support.hooks import called_workflow
 from tests.support.machines import record
 
 if TYPE_CHECKING:
@@ -29,9 +30,20 @@ async def _audit_entry(services: Services, owner: Principal) -> str:
     return to_global(Prefix.AUDIT_ENTRY, page.items[0].id)
 
 
+async def _webhook(services: Services, owner: Principal) -> str:
+    workflow_id = await called_workflow(services, owner)
+    return to_global(
+        Prefix.WEBHOOK, (await services.webhooks.create(owner, workflow_id, "matrix", is_signed=True)).webhook.id
+    )
+
+
 OBJECTS: dict[Prefix, Callable[[Services, Principal], Awaitable[str]]] = {
     Prefix.API_KEY: _api_key,
     Prefix.AUDIT_ENTRY: _audit_entry,
+    Prefix.WEBHOOK: _webhook,
 }
-IDS: dict[str, Prefix] = {f"{verb}ApiKey.input.id": Prefix.API_KEY for verb in ("rotate", "revoke")}
+IDS: dict[str, Prefix] = {
+    **{f"{verb}ApiKey.input.id": Prefix.API_KEY for verb in ("rotate", "revoke")},
+    **{f"{verb}Webhook.input.id": Prefix.WEBHOOK for verb in ("rotate", "delete")},
+}
 VALUES: dict[str, object] = {"createApiKey.input.scopes": ["READ"]}
