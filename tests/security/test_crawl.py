@@ -72,7 +72,7 @@ async def _two_tenants(database_url: str, tmp_path: Path) -> AsyncGenerator[Two]
         api = Api(built, services)
         ada, eve = [await _crawled(api, one) for one in has]
         objects = {kind: min(ids) for kind, ids in eve.met.items()}
-        yield Two(api, *has, ada, eve, Stranger(api, has[1].owner, eve.reader, has[1].ids, objects))
+        yield Two(api, has[0], has[1], ada, eve, Stranger(api, has[1].owner, eve.reader, has[1].ids, objects))
 
 
 async def _crawled(api: Api, has: Seeded) -> Crawl:
