@@ -29,7 +29,7 @@ class NodeProgress(Attempts):
 class State:
     """Where a run is.
 
-    Made by `begin`, changed by `evolve` and by `wake`, `told_to_stop`, `expire`, `break_off` and `give_up` alone.
+    Made by `begin`, changed by `evolve` and by `wake`, `told_to_stop`, `expire`, `break_off`, `stop_for` and `give_up` alone.
     `running`, `retrying` and `waiting` hold slots (see `Plan`): of nodes and of items.
     """
 

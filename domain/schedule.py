@@ -32,6 +32,7 @@ __all__ = [
     "evolve",
     "expire",
     "give_up",
+    "stop_for",
     "told_to_stop",
     "wake",
 ]
@@ -156,8 +157,13 @@ def break_off(state: State, index: int, failure: Failure) -> None:
 
 def expire(state: State) -> None:
     """Tell that the time of the whole run is over: everything stops and the run fails."""
+    stop_for(state, Failure("TIMED_OUT", "The run took longer than its timeout allows."))
+
+
+def stop_for(state: State, failure: Failure) -> None:
+    """Tell that the run as a whole has come to a limit: everything stops and the run fails."""
     if not state.is_stopping:
-        state.failure = Failure("TIMED_OUT", "The run took longer than its timeout allows.")
+        state.failure = failure
         state.is_stopping = True
 
 

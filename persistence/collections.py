@@ -67,12 +67,14 @@ class PostgresCollections(DocumentReader):
         changes: CollectionChanges,
         *,
         flat_max: int,
+        max_documents: int,
     ) -> None:
         super().__init__(database)
         self._indexes = indexes
         self._searches = searches
         self._changes = changes
         self._flat_max = flat_max
+        self._max_documents = max_documents
 
     # ── collections ──
 
@@ -191,7 +193,7 @@ class PostgresCollections(DocumentReader):
             Conflict: it was rebuilt since `collection` was read, or an `unchanged` document has changed: prepare again.
         """
         async with self._database.connection() as connection:
-            return await document_writes.save_documents(connection, collection, documents)
+            return await document_writes.save_documents(connection, collection, documents, self._max_documents)
 
     async def remove_documents(
         self,
@@ -275,7 +277,10 @@ async def open_vectors(
         searches = Searches(database, indexes, threads)
         changes = CollectionChanges(database)
         async with _beside(("vectors", indexes.run()), ("collection changes", changes.run())):
-            yield PostgresCollections(database, indexes, searches, changes, flat_max=options.index.flat_max)
+            flat_max, max_documents = options.index.flat_max, options.max_documents
+            yield PostgresCollections(
+                database, indexes, searches, changes, flat_max=flat_max, max_documents=max_documents
+            )
         await indexes.close()
 
 

@@ -10,6 +10,7 @@ under way, and its rows must not look like somebody else's.
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Final, cast
 
 import asyncpg
@@ -18,16 +19,18 @@ import structlog
 from domain.errors import DatabaseUnavailable, Fenced, InvalidInput, NodeFault, SetupFault
 from domain.json_codec import encode
 from domain.ports.runs import Departure
+from domain.room import Room
 from persistence.append_statement import APPEND, arguments
 from persistence.companions import store_companions
 from persistence.database import is_unavailable, sqlstate
 from persistence.departures import depart
-from persistence.row_writes import write_rows
+from persistence.row_writes import check_room, write_rows
 from persistence.run_rows import WHOLE, event_key, fold
 
 if TYPE_CHECKING:
     from domain.data_tables import RowWrite
     from domain.events import NodeSucceeded
+    from domain.ids import DataTableId
     from domain.ports.runs import Group
     from persistence.database import Database, DirectConnection
 
@@ -52,10 +55,11 @@ _log = structlog.get_logger(__name__)
 class Completions:
     """Stores groups that go their own way; the run log sends it one group of a run at a time, behind all earlier ones."""
 
-    def __init__(self, database: Database, sender: str) -> None:
+    def __init__(self, database: Database, sender: str, max_rows: int = sys.maxsize) -> None:
         self._database = database
         self._sender = sender
         self._room = asyncio.Semaphore(_MAX_AT_ONCE)
+        self._tables: Room[DataTableId] = Room(max_rows)
 
     async def store(self, group: Group) -> int:
         """Return the seq before the group's event, which has its output then; tries until PostgreSQL answers.
@@ -114,6 +118,7 @@ class Completions:
         end = cast("NodeSucceeded", group.events[0])
         item = WHOLE if end.item_index is None else end.item_index
         try:
+            await check_room(connection, write, self._tables)
             written = await write_rows(connection, write, group.run_id, end.node_key, item)
         except asyncpg.QueryCanceledError as error:
             raise NodeFault("TIMED_OUT", "The write took too long.", is_retryable=True) from error

@@ -12,7 +12,7 @@ from sqlalchemy.types import LargeBinary, Text, Uuid
 from uuid_utils.compat import uuid7
 
 from domain.collections import Document
-from domain.errors import Conflict, InvalidInput
+from domain.errors import Conflict, InvalidInput, LimitExceeded
 from domain.ids import DocumentId
 from persistence.chunk_writes import add_chunks, advance, hold, remove_chunks
 from persistence.filters import where
@@ -75,7 +75,7 @@ async def find_stored(connection: AsyncConnection, collection_id: CollectionId, 
 
 
 async def save_documents(
-    connection: AsyncConnection, collection: Collection, given: Sequence[PreparedDocument]
+    connection: AsyncConnection, collection: Collection, given: Sequence[PreparedDocument], most: int
 ) -> list[Document]:
     """Implement `domain.ports.collections.Collections.save_documents` in an open transaction."""
     _check(collection, given)
@@ -85,6 +85,7 @@ async def save_documents(
     if held.generation != collection.generation:
         raise Conflict(f"The collection {collection.name} was rebuilt meanwhile: read it again.")
     stored = await find_stored(connection, collection.id, list(chosen))
+    _check_room(held.document_count + sum(key not in stored for key in chosen), most)
     ids = {key: stored[key].id if key in stored else uuid7() for key in chosen}
     changed = {key: one for key, one in chosen.items() if _is_changed(key, one, stored)}
     times = await _save(connection, collection, changed, ids, stored)
@@ -149,6 +150,15 @@ def _check(collection: Collection, given: Sequence[PreparedDocument]) -> None:
             raise InvalidInput("Chunks and vectors come together.", path=path)
         if one.chunks and one.vectors is not None:
             check_vectors(one.vectors, collection.dimension, path, count=len(one.chunks))
+
+
+def _check_room(count: int, most: int) -> None:
+    if count > most:
+        message = (
+            f"A collection has at most {most:,} documents (ANABRANCH_LIMITS__DOCUMENTS_PER_COLLECTION); with these it "
+            f"would have {count:,}."
+        )
+        raise LimitExceeded(message, limit=most, actual=count, path=["input", "documents"])
 
 
 def _is_changed(key: Key, one: PreparedDocument, stored: Stored) -> bool:

@@ -3,12 +3,18 @@
 One priority at a time, the most urgent that is queued. Of each workspace that has such runs only the oldest are read, found one
 workspace after the other through the index: however many wait, a claim costs what it may take and the number of workspaces.
 Then by turns: whoever has fewer runs in this process and ahead in the queue comes first, so that nobody fills the machine
-for all, however few runs are claimed at a time.
+for all, however few runs are claimed at a time. A workspace that has as many as it may is passed over.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import sys
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from domain.ids import WorkspaceId
 
 _HEADS: Final = 1_000
 """Queued runs that a claim looks at in all, beside one of each workspace."""
@@ -23,14 +29,17 @@ CLAIMED: Final = """
 # The order is asked for wherever one row is wanted: so the index is the cheapest way also to a planner that knows nothing.
 CLAIM: Final = f"""
 WITH RECURSIVE urgent AS MATERIALIZED (
-  SELECT priority FROM queued_runs ORDER BY priority, workspace_id, run_id LIMIT 1
+  SELECT priority FROM queued_runs WHERE workspace_id <> ALL(CAST(:full AS uuid[]))
+   ORDER BY priority, workspace_id, run_id LIMIT 1
 ), spaces AS (
   (SELECT workspace_id FROM queued_runs WHERE priority = (SELECT priority FROM urgent)
+      AND workspace_id <> ALL(CAST(:full AS uuid[]))
     ORDER BY priority, workspace_id, run_id LIMIT 1)
    UNION ALL
   SELECT next.workspace_id FROM spaces s CROSS JOIN LATERAL (
     SELECT q.workspace_id FROM queued_runs q
      WHERE q.priority = (SELECT priority FROM urgent) AND q.workspace_id > s.workspace_id
+       AND q.workspace_id <> ALL(CAST(:full AS uuid[]))
      ORDER BY q.priority, q.workspace_id, q.run_id LIMIT 1) next
 ), heads AS MATERIALIZED (
   SELECT h.run_id, COALESCE(b.runs, 0) + row_number() OVER (PARTITION BY s.workspace_id ORDER BY h.run_id) AS turn
@@ -43,7 +52,8 @@ WITH RECURSIVE urgent AS MATERIALIZED (
      LIMIT (SELECT LEAST({_SPARE} * CAST(:limit AS int) + {_SPARE}, {_HEADS} / count(*) + 1) FROM spaces)) h
 ), chosen AS MATERIALIZED (
   SELECT q.run_id
-    FROM (SELECT run_id, turn FROM heads ORDER BY turn, run_id LIMIT {_SPARE} * CAST(:limit AS int) + {_SPARE}) k
+    FROM (SELECT run_id, turn FROM heads WHERE turn <= CAST(:most AS bigint)
+           ORDER BY turn, run_id LIMIT {_SPARE} * CAST(:limit AS int) + {_SPARE}) k
     JOIN queued_runs q ON q.run_id = k.run_id
     JOIN runs r ON r.id = k.run_id
    ORDER BY k.turn, k.run_id LIMIT :limit FOR UPDATE OF q, r SKIP LOCKED
@@ -53,6 +63,13 @@ WITH RECURSIVE urgent AS MATERIALIZED (
 UPDATE runs r SET executor_id = :executor, lease_epoch = r.lease_epoch + 1
   FROM taken t WHERE r.id = t.run_id AND r.executor_id IS NULL {CLAIMED}
 """  # noqa: S608 -- constants
+
+
+def shares(busy: Mapping[WorkspaceId, int], most: int | None) -> dict[str, object]:
+    """Return those parameters of `CLAIM` that say how many runs each workspace has here, of how many that it may have."""
+    full = [] if most is None else [workspace_id for workspace_id, count in busy.items() if count >= most]
+    return {"busy": list(busy), "counts": list(busy.values()), "full": full, "most": most or sys.maxsize}
+
 
 # Runs that only have to end, although nobody has room for them.
 CLAIM_CANCELED: Final = f"""

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
+    from domain.ids import DataTableId
     from domain.json_value import Json
+    from domain.room import Room
     from persistence.database import DirectConnection
 
 MAX_RETURNED: Final = 1_000
@@ -58,6 +60,10 @@ DELETE FROM data_rows r USING numbered n WHERE r.id = n.id RETURNING CASE WHEN $
 )
 
 
+_COUNT: Final = "SELECT count(*) FROM (SELECT 1 FROM data_rows WHERE table_id = $1 LIMIT $2) found"
+_IS_THERE: Final = "SELECT EXISTS (SELECT FROM data_rows WHERE table_id = $1 AND row_key = $2)"
+
+
 async def write_rows(
     connection: DirectConnection, write: RowWrite, run_id: UUID, node_key: str, item_index: int
 ) -> Written:
@@ -81,6 +87,24 @@ async def write_rows(
         message = f"The write would return {len(rows):,} rows; {MAX_RETURNED:,} are the most. Leave `returning` empty."
         raise NodeFault("TOO_MANY_ROWS", message)
     return Written(len(rows), _returned([row["row"] for row in rows], write.returning) if is_returned else ())
+
+
+async def check_room(connection: DirectConnection, write: RowWrite, tables: Room[DataTableId]) -> None:
+    """Refuse another row of a table that is full; one that is there already may change.
+
+    Raises:
+        NodeFault: `TABLE_FULL`; the transaction must then be rolled back.
+    """
+
+    async def count(table_id: DataTableId, most: int) -> int:
+        return await connection.fetchval(_COUNT, table_id, most)
+
+    if write.mode not in {WriteMode.INSERT, WriteMode.UPSERT} or await tables.is_there(write.table_id, count):
+        return
+    if write.mode is WriteMode.UPSERT and await connection.fetchval(_IS_THERE, write.table_id, write.key):
+        return
+    message = f"A table has at most {tables.cap:,} rows (ANABRANCH_LIMITS__ROWS_PER_TABLE); delete some."
+    raise NodeFault("TABLE_FULL", message)
 
 
 def _statement(write: RowWrite, by: tuple[UUID, str, int], is_returned: bool) -> tuple[str, tuple[object, ...]]:

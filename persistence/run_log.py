@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -68,13 +69,14 @@ class PostgresRunLog:
         *,
         on_stored: Sequence[Callable[[Group, int], None]] = (),
         on_commit: Callable[[int, float], None] | None = None,
+        max_rows: int = sys.maxsize,
     ) -> None:
         self._database = database
         self._sender = sender
         self._on_stored = on_stored
         self._on_commit = on_commit
         """Told how many events a commit had, and how many seconds it took."""
-        self._completions = Completions(database, sender)
+        self._completions = Completions(database, sender, max_rows)
         self._queue: deque[Group] = deque()
         self._behind: dict[UUID, deque[Group]] = {}
         """Groups of runs of which one goes its own way."""

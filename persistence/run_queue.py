@@ -17,7 +17,7 @@ from domain.run import RunStatus
 from persistence.append_statement import COMMAND_CHANNEL
 from persistence.approval_answers import expire
 from persistence.event_facts import read_event, read_failure
-from persistence.queued_runs import CLAIM, CLAIM_CANCELED, CLAIMED
+from persistence.queued_runs import CLAIM, CLAIM_CANCELED, CLAIMED, shares
 from persistence.run_rows import WHOLE
 from persistence.start_statement import start_arguments
 from persistence.starts import add_run, find_key
@@ -107,12 +107,10 @@ class PostgresRunQueue:
             return await find_key(connection, workspace_id, key)
 
     async def claim(
-        self, executor: ExecutorId, limit: int, busy: Mapping[WorkspaceId, int] | None = None
+        self, executor: ExecutorId, limit: int, busy: Mapping[WorkspaceId, int] | None = None, most: int | None = None
     ) -> Sequence[ClaimedRun]:
         """Take queued runs of the most urgent priority that nobody holds: fair between workspaces, oldest first."""
-        counts = busy or {}
-        parameters = {"executor": executor, "limit": limit, "busy": list(counts), "counts": list(counts.values())}
-        return await self._claimed(CLAIM, parameters)
+        return await self._claimed(CLAIM, {"executor": executor, "limit": limit, **shares(busy or {}, most)})
 
     async def claim_waiting(self, executor: ExecutorId, now: datetime, limit: int) -> Sequence[ClaimedRun]:
         """Take runs out of memory whose time has come, or of which something is asked; and cancelled ones that are held."""

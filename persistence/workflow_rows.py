@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, cast, func, or_
+from sqlalchemy import BigInteger, cast, func, or_, select
 
 from domain.ids import GraphId, UserId, WorkflowId, WorkspaceId
 from domain.layout import arranged
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy import ColumnElement
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from domain.workflow import Definition, WorkflowFilter
 
@@ -60,6 +61,12 @@ def _problem(stored: dict[str, Any]) -> Problem:
         "edge": (edge[0], edge[1], edge[2]) if edge else None,
     }
     return Problem(**told)
+
+
+async def counted_up_to(connection: AsyncConnection, condition: ColumnElement[bool], most: int) -> int:
+    """Count workflows, and no further than asked."""
+    found = select(workflows.c.id).where(condition).limit(most).subquery()
+    return (await connection.execute(select(func.count()).select_from(found))).scalar_one()
 
 
 def conditions_of(chosen: WorkflowFilter) -> list[ColumnElement[bool]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -10,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
 from domain.edits import check_moved
-from domain.errors import AlreadyExists, Conflict, InUse, NotFound
+from domain.errors import AlreadyExists, Conflict, InUse, LimitExceeded, NotFound
 from domain.find_uses import uses_of
 from domain.ids import GraphId, UserId, WorkflowId, WorkspaceId
 from domain.ports.paging import Page
@@ -22,10 +23,10 @@ from persistence.database import violated_constraint
 from persistence.definitions import Definitions
 from persistence.layouts import pairs_of, patched, read_layout
 from persistence.paging import read_counts, read_pages
-from persistence.tables import node_runs, run_events, runs, workflows
+from persistence.tables import node_runs, run_events, runs, workflows, workspaces
 from persistence.uses import release, through, write_uses
 from persistence.workflow_changes import record
-from persistence.workflow_rows import conditions_of, keys_of, problem_values, workflow_of
+from persistence.workflow_rows import conditions_of, counted_up_to, keys_of, problem_values, workflow_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,15 +53,19 @@ SELECT id, workspace_id, slug, name, description, revision, graph_id, problems::
 class PostgresWorkflows:
     """Implements `domain.ports.Workflows`."""
 
-    def __init__(self, database: Database, kinds: Mapping[str, NodeKind] | None = None) -> None:
+    def __init__(
+        self, database: Database, kinds: Mapping[str, NodeKind] | None = None, max_workflows: int = sys.maxsize
+    ) -> None:
         """Take the database.
 
         Args:
             database: where they are stored.
             kinds: what tells which things a node uses; of nodes whose kind is not there no uses are kept.
+            max_workflows: of a workspace.
         """
         self._database = database
         self._kinds = kinds or {}
+        self._max_workflows = max_workflows
         self._definitions = Definitions()
 
     async def add(self, row: WorkflowRow) -> Workflow:
@@ -68,8 +73,10 @@ class PostgresWorkflows:
 
         Raises:
             AlreadyExists: the slug is taken in the workspace.
+            LimitExceeded: the workspace has as many as it may.
         """
         async with self._database.connection() as connection:
+            await self._check_room(connection, row.workspace_id)
             graph_id = await self._definitions.store(connection, row.workspace_id, row.definition)
             statement = upsert(workflows).values(
                 id=row.id,
@@ -89,6 +96,15 @@ class PostgresWorkflows:
                 raise _taken(row.slug)
             await self._write_uses(connection, row)
             return workflow_of(stored._mapping, row.definition)  # noqa: SLF001 -- SQLAlchemy's public name
+
+    async def _check_room(self, connection: AsyncConnection, workspace_id: WorkspaceId) -> None:
+        # The workspace's row keeps two additions from both being the last one.
+        held = select(workspaces.c.id).where(workspaces.c.id == workspace_id).with_for_update(key_share=True)
+        await connection.execute(held)
+        most = self._max_workflows
+        if await counted_up_to(connection, workflows.c.workspace_id == workspace_id, most) >= most:
+            message = f"A workspace has at most {most:,} workflows (ANABRANCH_LIMITS__WORKFLOWS); delete some."
+            raise LimitExceeded(message, limit=most)
 
     async def save(self, row: WorkflowRow, expected_revision: int) -> Workflow:
         """Store the next revision of a workflow.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from domain.ports.companions import outside_schedule
 from domain.ports.runs import FIRST_EPOCH, ClaimedRun, Group
 from domain.run import Failure
 from runtime.abandoned import Abandoned
+from runtime.busy import Busy
 from runtime.compiled import CompiledRun, compile_run
 from runtime.local_run import LocalRun
 from runtime.tasks import task_group
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from domain.events import LoggedEvent
-    from domain.ids import ExecutorId, GraphId, WorkspaceId
+    from domain.ids import ExecutorId, GraphId
     from domain.ports.new_runs import NewRun
     from domain.ports.runs import RunCommand, RunLog, RunQueue
     from domain.workflow import Definition
@@ -55,6 +56,9 @@ class EngineLimits:
     max_recoveries: int = 10
     cancel_grace_s: float = 5.0
     linger_s: float = 2.0
+    max_runs_per_workspace: int = 10_000
+    max_events: int = 1_000_000
+    max_output_bytes: int = 1_073_741_824
 
 
 class LocalEngine:
@@ -76,13 +80,14 @@ class LocalEngine:
         self.max_recoveries = limits.max_recoveries
         self.cancel_grace_s = limits.cancel_grace_s
         self.linger_s = limits.linger_s
+        self.max_events = limits.max_events
+        self.max_output_bytes = limits.max_output_bytes
         self._queue = queue
         self._registry = registry
         self._definition_of = definition_of
         self._limits = limits
         self._runs: dict[UUID, LocalRun] = {}
-        self._busy: Counter[WorkspaceId] = Counter()
-        """How many of them each workspace has."""
+        self._busy = Busy(limits.max_runs_per_workspace)
         self._has_line = False
         """Whether runs may be queued that have a better right to room than one that is started now."""
         self._compiled: OrderedDict[UUID, CompiledRun] = OrderedDict()
@@ -153,8 +158,12 @@ class LocalEngine:
         """
         compiled = await self._compile(new.graph_id)
         await self._is_settled.wait()
-        if new.turns is not None or self._has_line or not self.has_room:  # full or closed by now
-            self._has_line = self._has_line or new.turns is None
+        is_full = self._busy.is_full(new.workspace_id)
+        if new.turns is not None or is_full or self._has_line or not self.has_room:  # full or closed by now
+            if is_full:
+                self._busy.queued(new.workspace_id)
+            else:
+                self._has_line = self._has_line or new.turns is None
             await self._queue.add(new)
             if self._limits.max_concurrent_runs == 0:
                 await self._queue.announce()  # the others need not wait for their next look
@@ -217,19 +226,16 @@ class LocalEngine:
     def left(self, run_id: UUID, run: object) -> None:
         """Forget a run, unless another lease of it has taken its place."""
         if self._runs.get(run_id) is run:
-            if len(self._runs) >= self._limits.max_concurrent_runs:
+            was_full = len(self._runs) >= self._limits.max_concurrent_runs
+            if self._busy.leave(self._runs.pop(run_id).workspace_id) or was_full:
                 self._look.set()  # others may be waiting for this room
-            workspace_id = self._runs.pop(run_id).workspace_id
-            self._busy[workspace_id] -= 1
-            if not self._busy[workspace_id]:
-                del self._busy[workspace_id]
 
     # ── its own life ──
 
     def _hold(self, claimed: ClaimedRun, compiled: CompiledRun) -> LocalRun:
         """Keep a run in memory; there is none of this id."""
         run = self._runs[claimed.id] = LocalRun(claimed, compiled, self)
-        self._busy[claimed.workspace_id] += 1
+        self._busy.enter(claimed.workspace_id)
         return run
 
     async def _enter(self, claimed: ClaimedRun, commands: Sequence[RunCommand]) -> None:
@@ -340,10 +346,11 @@ class LocalEngine:
             # They have begun: however many new runs are queued, these go on before another one begins.
             await self._enter_all(await self._queue.claim_waiting(self.executor, datetime.now(UTC), self._room))
         while room := self._room:
-            claimed = await self._queue.claim(self.executor, room, self._busy)
+            claimed = await self._queue.claim(self.executor, room, self._busy.counts, self._busy.most)
             await self._enter_all(claimed)
             if not claimed:
                 self._has_line = False
+                self._busy.looked()
                 break
         else:
             self._has_line = True

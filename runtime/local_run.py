@@ -44,12 +44,14 @@ from domain.schedule import (
     decide,
     evolve,
     give_up,
+    stop_for,
     told_to_stop,
 )
 from runtime.node_ends import NodeEnds, comeback, crash_end, run_end
 from runtime.node_starts import NodeStarts
 from runtime.run_commands import Asked
 from runtime.run_host import Host, Work, guarded
+from runtime.run_size import RunSize
 from runtime.run_timers import RunTimers
 from runtime.run_values import RunValues
 from runtime.run_waits import RunWaits, is_shared
@@ -84,6 +86,7 @@ class LocalRun:
         self._at = claimed.created_at
         self.values = RunValues(claimed, compiled)
         self.ends = NodeEnds(self.state, self.values, self.now)
+        self._size = RunSize(host.max_events, host.max_output_bytes)
         self.timers = RunTimers()
         self._works = RunWorks(self)
         self._waits = RunWaits(self)
@@ -124,6 +127,7 @@ class LocalRun:
             evolve(self.state, logged.event, logged.at)
             self._at = logged.at
             self.values.recall(self.state, logged.event)
+        self._size.add(logged.event for logged in log)
         for index in self.state.lists:
             self.ends.check(index)
         if not self.state.is_started:
@@ -272,13 +276,18 @@ class LocalRun:
         self._log.append(group)
 
     @guarded
-    def _stored(self, group: Group, _base: int) -> None:
+    def _stored(self, group: Group, base: int) -> None:
         self.groups_in_flight -= 1
+        self._size.add(group.events)
         for event in group.events:
             self.follow(event)
         if isinstance(group, Departure) or isinstance(group.events[-1], TERMINAL):
             self.drop()
             return
+        excess = self._size.fault(base + len(group.events))
+        if excess is not None and not (self.is_over or self.state.is_stopping):
+            stop_for(self.state, excess)
+            self.advance([])
         if (self.state.woken or self.state.ready or self.state.due) and not self.is_over:
             self.advance([])
         if self.state.waiting or self.state.retrying or self.state.is_paused:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from domain.errors import Conflict, NodeFault, NotFound, UserFault
+from domain.errors import Conflict, LimitExceeded, NodeFault, NotFound, UserFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,4 +56,6 @@ def _as_node_fault(fault: UserFault) -> NodeFault:
         return NodeFault("COLLECTION_NOT_FOUND", fault.message)
     if isinstance(fault, Conflict):
         return NodeFault("CONFLICT", fault.message, is_retryable=True)
+    if isinstance(fault, LimitExceeded):
+        return NodeFault("COLLECTION_FULL", fault.message)
     return NodeFault("INVALID_DOCUMENTS", fault.message)

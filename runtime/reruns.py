@@ -21,6 +21,7 @@ from domain.run import TriggerKind
 from domain.trials import plan_trial
 from runtime.compiled import compile_run
 from runtime.input_schema import check_input
+from runtime.run_room import UNLIMITED
 from runtime.run_starts import as_queued, computed_key, encoded_input, refuse_problems
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from runtime.local import LocalEngine
     from runtime.progress import Progress
     from runtime.registry import Registry
+    from runtime.run_room import RunRoom
     from runtime.run_starts import Workflows
 
 _NAMED_KEYS = 10
@@ -93,6 +95,7 @@ class RerunService:
         registry: Registry,
         engine: LocalEngine,
         progress: Progress,
+        room: RunRoom = UNLIMITED,
     ) -> None:
         self._workflows = workflows
         self._reruns = reruns
@@ -100,6 +103,7 @@ class RerunService:
         self._registry = registry
         self._engine = engine
         self._progress = progress
+        self._room = room
 
     async def rerun(self, actor: Principal, request: RerunRequest) -> Reran:
         """Make a run that reuses what is neither selected, nor changed, nor behind what is; or tell what it would do.
@@ -110,7 +114,7 @@ class RerunService:
             Conflict: it has not ended.
             GraphHasProblems: the draft has a problem of severity ERROR.
             InvalidInput: nothing is published, the keys do not fit, or the input does not satisfy the graph's schema or cannot be stored.
-            LimitExceeded: the input is larger than 1 MiB.
+            LimitExceeded: the input is larger than 1 MiB, or the workspace has too many runs.
             OutputExpired: an output that would be reused is no longer kept.
         """
         before = await self._ended(actor, request.run_id)
@@ -223,6 +227,7 @@ class RerunService:
         return record
 
     async def _add(self, run: NewRun, kept: Sequence[Kept]) -> Run:
+        await self._room.demand(run.workspace_id)
         await self._reruns.add(run, kept)
         self._engine.look()
         self._progress.woken([run.id])

@@ -26,6 +26,8 @@ class Host(Protocol):
     cancel_grace_s: float
     linger_s: float
     """How long a run in which nothing works stays in memory."""
+    max_events: int
+    max_output_bytes: int
 
     def look(self) -> None:
         """Look for commands now."""

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from domain.workflow import Definition, Workflow
     from runtime.local import LocalEngine
     from runtime.progress import Progress
+    from runtime.run_room import RunRoom
 
 MAX_INPUT_BYTES: Final = 1_048_576
 MAX_LABELS: Final = 50
@@ -107,14 +108,21 @@ class Workflows(Protocol):
 class RunStarter:
     """Starts runs on behalf of a caller."""
 
-    def __init__(
-        self, workflows: Workflows, queue: RunQueue, reader: RunReader, engine: LocalEngine, progress: Progress
+    def __init__(  # noqa: PLR0917 -- made by `RunService` alone
+        self,
+        workflows: Workflows,
+        queue: RunQueue,
+        reader: RunReader,
+        engine: LocalEngine,
+        progress: Progress,
+        room: RunRoom,
     ) -> None:
         self._workflows = workflows
         self._queue = queue
         self._reader = reader
         self._engine = engine
         self._progress = progress
+        self._room = room
 
     async def start(self, actor: Principal, request: StartRequest) -> Started:
         """Start a run of a workflow's published version, or of its draft where that is asked for or nothing is published.
@@ -125,7 +133,7 @@ class RunStarter:
             GraphHasProblems: it is the draft, and that has a problem of severity ERROR.
             InvalidInput: the input does not satisfy the schema of what is run or gives no concurrency key, or it, a key, a
                 label or the priority is not acceptable.
-            LimitExceeded: the input is larger than 1 MiB, or there are more than 50 labels.
+            LimitExceeded: the input is larger than 1 MiB, there are more than 50 labels, or the workspace has too many runs.
             Conflict: the idempotency key stands for a run of another workflow or input, or for any run with FAIL.
         """
         workflow = await self._workflow(actor, request.workflow_id)
@@ -169,6 +177,7 @@ class RunStarter:
         )
 
     async def _begin(self, run: NewRun) -> Started:
+        await self._room.demand(run.workspace_id)
         await self._engine.start(run)
         self._progress.woken([run.id])
         return Started(as_queued(run))

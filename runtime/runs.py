@@ -13,6 +13,7 @@ from domain.ports.runs import LogSpan
 from domain.run import NEWEST_FIRST, RunStatus
 from domain.texts import check_text
 from runtime.effects import await_event
+from runtime.run_room import UNLIMITED
 from runtime.run_starts import RunStarter, StartRequest
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from domain.workflow import Definition
     from runtime.local import LocalEngine
     from runtime.progress import Progress
+    from runtime.run_room import RunRoom
     from runtime.run_starts import Started, Workflows
 
 MAX_EVENT_OUTPUT_BYTES: Final = 65_536
@@ -40,15 +42,21 @@ _CURSOR: Final = re.compile(r"([0-9a-f]{8})-(\d{1,9})")
 class RunService:
     """Starts, cancels and reads runs on behalf of a caller."""
 
-    def __init__(
-        self, workflows: Workflows, queue: RunQueue, reader: RunReader, engine: LocalEngine, progress: Progress
+    def __init__(  # noqa: PLR0917 -- the composition root names them all
+        self,
+        workflows: Workflows,
+        queue: RunQueue,
+        reader: RunReader,
+        engine: LocalEngine,
+        progress: Progress,
+        room: RunRoom = UNLIMITED,
     ) -> None:
         self._workflows = workflows
         self._queue = queue
         self._reader = reader
         self._engine = engine
         self._progress = progress
-        self._starter = RunStarter(workflows, queue, reader, engine, progress)
+        self._starter = RunStarter(workflows, queue, reader, engine, progress, room)
 
     # ── changing ──
 

@@ -28,6 +28,7 @@ from persistence.lease import ExecutorLease
 from persistence.partitions import ensure_partitions
 from persistence.people import PostgresPeople
 from persistence.reruns import PostgresReruns
+from persistence.run_counts import PostgresRunCounts
 from persistence.run_listener import PostgresListener
 from persistence.run_log import PostgresRunLog
 from persistence.run_queue import PostgresRunQueue
@@ -81,6 +82,7 @@ from runtime.reruns import RerunService
 from runtime.retrieval import Retrieval
 from runtime.rotation import KeyRotation
 from runtime.run_removal import RunRemovalService
+from runtime.run_room import RunRoom
 from runtime.runs import RunService
 from runtime.secrets import SecretService
 from runtime.service_parts import StoredParts, VectorParts, own_database
@@ -166,7 +168,7 @@ async def open_services(settings: Settings, *, is_migrating: bool = True) -> Asy
         await stack.enter_async_context(running(("audit", audit.run())))
         # It reads the metadata of what is installed.
         registry = await asyncio.to_thread(load_registry, is_logged=True)
-        workflows = PostgresWorkflows(database, registry.names)
+        workflows = PostgresWorkflows(database, registry.names, settings.limits.workflows)
         data_tables = DataTableService(PostgresDataTables(database), audit=audit)
         external_tables = LimitedTables(PostgresExternalTables(guard.addresses, database), limits)
         vectors = await stack.enter_async_context(_open_vectors(settings, database, stored, http, metrics))
@@ -181,8 +183,13 @@ async def open_services(settings: Settings, *, is_migrating: bool = True) -> Asy
         reader, queue = PostgresRuns(database), PostgresRunQueue(database)
         progress = Progress(reader, metrics)
         log = PostgresRunLog(
-            database, executor.hex, on_stored=(progress.stored, metrics.stored), on_commit=metrics.committed
+            database,
+            executor.hex,
+            on_stored=(progress.stored, metrics.stored),
+            on_commit=metrics.committed,
+            max_rows=settings.limits.rows_per_table,
         )
+        room = RunRoom(settings.limits.unfinished_runs, PostgresRunCounts(database))
         versions = PostgresVersions(database, registry.names)
         nodes = ProcessServices(
             http,
@@ -191,7 +198,7 @@ async def open_services(settings: Settings, *, is_migrating: bool = True) -> Asy
             collections=vectors.of_workspace,
             data_tables=data_tables,
             external_tables=external_tables,
-            sub_workflows=SubWorkflows(drafts, versions),
+            sub_workflows=SubWorkflows(drafts, versions, room),
             limits=limits,
             prices=settings.llm.price_list,
         )
@@ -202,6 +209,9 @@ async def open_services(settings: Settings, *, is_migrating: bool = True) -> Asy
             settings.runs.max_recoveries,
             settings.runs.cancel_grace_s,
             settings.runs.linger_s,
+            settings.limits.runs_at_work,
+            settings.limits.events_per_run,
+            settings.limits.output_bytes_per_run,
         )
         engine = LocalEngine(executor, queue, log, nodes, registry, workflows.definition, engine_limits)
         followers = WorkflowFollowers(PostgresWorkflowChanges(database), drafts)
@@ -221,7 +231,7 @@ async def open_services(settings: Settings, *, is_migrating: bool = True) -> Asy
             )
         )
         workflow_service = WorkflowService(workflows, drafts, registry.names, audit=audit)
-        runs = RunService(drafts, queue, reader, engine, progress)
+        runs = RunService(drafts, queue, reader, engine, progress, room)
         steering = PostgresSteering(database)
         yield Services(
             settings,
@@ -242,7 +252,7 @@ async def open_services(settings: Settings, *, is_migrating: bool = True) -> Asy
             SteeringService(runs, steering, progress, engine.look),
             RunRemovalService(runs, drafts, PostgresRunRemoval(database), progress, audit),
             ApprovalService(PostgresApprovals(database), engine.look),
-            RerunService(drafts, PostgresReruns(database, workflows), reader, registry, engine, progress),
+            RerunService(drafts, PostgresReruns(database, workflows), reader, registry, engine, progress, room),
             PreviewService(workflow_service, runs, stored.secrets, registry.names),
             UsageService(PostgresUsage(database)),
             progress,
@@ -263,6 +273,7 @@ def _vector_options(settings: Settings) -> VectorOptions:
         IndexOptions(vectors.flat_max, vectors.hnsw_m, vectors.hnsw_ef_construction, vectors.hnsw_ef_search),
         snapshot_after=vectors.snapshot_after,
         max_memory_bytes=vectors.max_memory_mb * 1024**2,
+        max_documents=settings.limits.documents_per_collection,
     )
 
 

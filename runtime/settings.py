@@ -137,6 +137,25 @@ class RunsSettings(Group):
     """How long a cancelled node may take before it is abandoned."""
 
 
+class LimitsSettings(Group):
+    """How much one workspace, or one run, may take; what is more is refused or fails with a message that names the setting."""
+
+    workflows: Annotated[int, Field(ge=1)] = 10_000
+    """Workflows of a workspace."""
+    unfinished_runs: Annotated[int, Field(ge=1)] = 100_000
+    """Runs of a workspace that have not ended: queued, at work, waiting or paused."""
+    runs_at_work: Annotated[int, Field(ge=1)] = 10_000
+    """Runs of a workspace that one process begins at once; more wait in the queue while others' are begun."""
+    events_per_run: Annotated[int, Field(ge=100)] = 1_000_000
+    """Events in the log of a run, pieces of streamed text included."""
+    output_bytes_per_run: Annotated[int, Field(ge=1)] = 1_073_741_824
+    """Bytes that all nodes and items of a run return and stream together."""
+    rows_per_table: Annotated[int, Field(ge=1)] = 1_000_000
+    """Rows of a built-in table."""
+    documents_per_collection: Annotated[int, Field(ge=1)] = 1_000_000
+    """Documents of a collection."""
+
+
 class VectorsSettings(Group):
     """The indexes of vector collections."""
 
@@ -247,6 +266,7 @@ class Settings(BaseSettings):
     outbound: OutboundSettings = OutboundSettings()
     database: DatabaseSettings = DatabaseSettings()
     runs: RunsSettings = RunsSettings()
+    limits: LimitsSettings = LimitsSettings()
     vectors: VectorsSettings = VectorsSettings()
     api: ApiSettings = Field(default=ApiSettings())
 

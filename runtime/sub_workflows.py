@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.concurrency import concurrency_key
-from domain.errors import InvalidInput, NodeFault, TemplateFault
+from domain.errors import InvalidInput, LimitExceeded, NodeFault, TemplateFault
 from domain.json_codec import encode_as
 from domain.suspensions import SubRunCall
 from domain.versions import VersionTrack
 from runtime.input_schema import check_input
+from runtime.run_room import UNLIMITED
 from runtime.run_starts import MAX_INPUT_BYTES
 
 if TYPE_CHECKING:
@@ -18,20 +19,22 @@ if TYPE_CHECKING:
     from domain.ports.versions import Versions
     from domain.workflow import Workflow
     from runtime.drafts import Drafts
+    from runtime.run_room import RunRoom
 
 
 class SubWorkflows:
     """Finds what a node calls."""
 
-    def __init__(self, drafts: Drafts, versions: Versions) -> None:
+    def __init__(self, drafts: Drafts, versions: Versions, room: RunRoom = UNLIMITED) -> None:
         self._drafts = drafts
         self._versions = versions
+        self._room = room
 
     async def call(self, workspace_id: WorkspaceId, slug: str, which: int | VersionTrack, given: Json) -> SubRunCall:
         """Return the call of a workflow of the workspace.
 
         Raises:
-            NodeFault: `WORKFLOW_NOT_FOUND`, `WORKFLOW_NOT_RUNNABLE`, `INVALID_SUB_INPUT`.
+            NodeFault: `WORKFLOW_NOT_FOUND`, `WORKFLOW_NOT_RUNNABLE`, `INVALID_SUB_INPUT`, `TOO_MANY_RUNS`.
         """
         workflow = await self._drafts.find_by_slug(workspace_id, slug)
         if workflow is None:
@@ -50,6 +53,10 @@ class SubWorkflows:
         except TemplateFault as fault:
             message = f"subInput gives no key for the `concurrency` of {slug!r}: {fault.message}"
             raise NodeFault("INVALID_SUB_INPUT", message) from fault
+        try:
+            await self._room.demand(workspace_id)
+        except LimitExceeded as fault:
+            raise NodeFault("TOO_MANY_RUNS", fault.message, is_retryable=True) from fault
         return SubRunCall(workflow.id, graph_id, number, len(definition.graph.nodes), encoded, key, policy)
 
     async def _pinned(self, workflow: Workflow, which: int | VersionTrack) -> tuple[int | None, GraphId]:

@@ -167,11 +167,12 @@ class RunQueue(Protocol):
         ...
 
     async def claim(
-        self, executor: ExecutorId, limit: int, busy: Mapping[WorkspaceId, int] | None = None
+        self, executor: ExecutorId, limit: int, busy: Mapping[WorkspaceId, int] | None = None, most: int | None = None
     ) -> Sequence[ClaimedRun]:
         """Take queued runs of the most urgent priority that nobody holds: fair between workspaces, oldest first.
 
-        `busy` counts the runs that each workspace has in this process; there may be more to take than one call does.
+        `busy` counts the runs that each workspace has in this process, which may be `most` of them; there may be more to
+        take than one call does.
         """
         ...
 

@@ -36,6 +36,8 @@ class VectorOptions:
     index: IndexOptions = field(default_factory=IndexOptions)
     snapshot_after: int = 10_000
     max_memory_bytes: int = 2 * 1024**3
+    max_documents: int = 1_000_000
+    """Of a collection."""
 
 
 @dataclass(slots=True)

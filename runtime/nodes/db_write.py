@@ -157,6 +157,7 @@ KIND = NodeKind(
         ErrorCode("UNIQUE_VIOLATION", "A row with the same key exists already.", is_retryable=False),
         ErrorCode("CONSTRAINT_VIOLATION", "Another constraint of the table forbids the row.", is_retryable=False),
         ErrorCode("TOO_MANY_ROWS", "More rows would be returned than an output holds.", is_retryable=False),
+        ErrorCode("TABLE_FULL", "The built-in table has as many rows as it may.", is_retryable=False),
         ErrorCode("WRITE_FAILED", "The database did not take the rows, such as after deadlocks.", is_retryable=True),
         ErrorCode("PERMISSION_DENIED", "The role may not write this table.", is_retryable=False),
         ErrorCode("DATABASE_REFUSED", "The outside database refuses the connection.", is_retryable=False),

@@ -102,6 +102,7 @@ KIND = NodeKind(
     run=run,
     error_codes=(
         *CODES,
+        ErrorCode("COLLECTION_FULL", "The collection has as many documents as it may.", is_retryable=False),
         ErrorCode("INVALID_DOCUMENTS", "What is given is no list of documents that can be stored.", is_retryable=False),
     ),
     is_idempotent=True,

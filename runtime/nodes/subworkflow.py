@@ -44,7 +44,7 @@ async def run(config: SubworkflowConfig, ctx: NodeContext) -> Result:
     """Call the workflow.
 
     Raises:
-        NodeFault: `WORKFLOW_NOT_FOUND`, `WORKFLOW_NOT_RUNNABLE`, `INVALID_SUB_INPUT`.
+        NodeFault: `WORKFLOW_NOT_FOUND`, `WORKFLOW_NOT_RUNNABLE`, `INVALID_SUB_INPUT`, `TOO_MANY_RUNS`.
     """
     which = config.version.number or config.version.track or VersionTrack.PUBLISHED
     return Result(suspension=await ctx.sub_workflow(config.workflow, which, config.sub_input))
@@ -90,6 +90,7 @@ KIND = NodeKind(
             "The input does not satisfy the workflow's schema, or is too large.",
             is_retryable=False,
         ),
+        ErrorCode("TOO_MANY_RUNS", "The workspace has too many runs that have not ended.", is_retryable=True),
         ErrorCode("SUB_RUN_TOO_DEEP", "Workflows call each other more than 16 deep.", is_retryable=False),
         ErrorCode("SUB_RUN_FAILED", "The sub-run failed or crashed.", is_retryable=False),
         ErrorCode("SUB_RUN_CANCELED", "The sub-run was canceled.", is_retryable=False),

@@ -118,7 +118,7 @@ async def test_every_field_that_no_other_test_selects_is_answered(database_url: 
         schema = built._schema
         sweep = Sweep(Api(built, services), seeded, schema)
         made = await make_every_kind(sweep)
-        reader = Reader(schema, {**ARGUMENTS, **_arguments(seeded)})
+        reader = Reader(schema, {**ARGUMENTS, **arguments_of(seeded)})
         await sweep.ask(NODES, {"ids": [*seeded.all_ids, *made]})
         while sweep.open:
             for reading in reader.of_node(*sweep.open.pop()):
@@ -135,7 +135,7 @@ async def test_every_field_that_no_other_test_selects_is_answered(database_url: 
     )
 
 
-def _arguments(seeded: Seeded) -> dict[str, object]:
+def arguments_of(seeded: Seeded) -> dict[str, object]:
     """Ids and values of the root fields, as the matrix has them."""
     places = {f"Query.{place}": value for place, value in VALUES.items()}
     asked = [field for field in FIELDS if field.operation == "query" and field.name not in OF_ALL_TYPES]

@@ -14,7 +14,7 @@ from domain.errors import Fenced, NotFound
 from domain.events import NodeRetrying, RunStarted, RunSucceeded
 from domain.ids import ExecutorId, WorkflowId
 from domain.run import Failure, RunStatus
-from persistence.queued_runs import CLAIM
+from persistence.queued_runs import CLAIM, shares
 from persistence.run_queue import PostgresRunQueue
 from tests.support.engines import World, bare_world, names, writing
 from tests.support.groups import Answers, started, succeeded
@@ -110,12 +110,25 @@ async def test_urgent_runs_come_before_all_others_whichever_workspace_has_them(d
     assert ids(await w.queue.claim(w.executor, 2, busy)) == {later}
 
 
+async def test_a_workspace_that_has_as_many_as_it_may_is_passed_over_also_by_what_is_less_urgent(
+    database: Database,
+) -> None:
+    full, small = bare_world(database), bare_world(database)
+    place = await full.add(graph("a"))
+    urgent = [await full.queued(place, priority=1) for _ in range(3)]
+    later = await small.queued(await small.add(graph("a")), priority=5)
+    busy = {full.workspace_id: 2}
+    assert ids(await full.queue.claim(full.executor, 9, busy, 2)) == {later}
+    assert ids(await full.queue.claim(full.executor, 9, busy, 3)) == {urgent[0]}, "no more than there is room for"
+    assert ids(await full.queue.claim(full.executor, 9, busy)) == set(urgent[1:])
+
+
 async def test_a_claim_reads_what_it_takes_and_not_the_queue(database: Database) -> None:
     full, small = bare_world(database), bare_world(database)
     place = await full.add(graph("a"))
     await full.crowd(place, 20_000)
     mine = await small.queued(await small.add(graph("a")))
-    parameters = {"executor": full.executor, "limit": 4, "busy": [full.workspace_id], "counts": [1]}
+    parameters = {"executor": full.executor, "limit": 4, **shares({full.workspace_id: 1}, 9)}
     async with database.single() as connection:
         rows = await connection.execute(text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {CLAIM}"), parameters)
         plan: Any = rows.scalar_one()[0]["Plan"]

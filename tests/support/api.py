@@ -83,6 +83,26 @@ class Api:
         finally:
             await stream.aclose()
 
+    async def stream(
+        self, document: str, variables: Mapping[str, object], *, caller: Principal | None, silence_s: float
+    ) -> AsyncGenerator[Answer]:
+        """Subscribe and yield what comes, until nothing does for so long."""
+        context = Context(self.services, caller, address="192.0.2.1")
+        found = await self.schema.subscribe(document, dict(variables), context_value=context)
+        if not hasattr(found, "__anext__"):
+            yield _answer(found)
+            return
+        stream = cast("AsyncGenerator[Any]", found)
+        try:
+            while True:
+                async with asyncio.timeout(silence_s):
+                    result = await anext(stream)
+                yield _answer(result)
+        except (TimeoutError, StopAsyncIteration):
+            return
+        finally:
+            await stream.aclose()
+
 
 def _answer(result: Any) -> Answer:
     return Answer(result.data, _formatted(result), [])

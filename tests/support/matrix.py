@@ -79,7 +79,7 @@ def root_fields(schema: GraphQLSchema) -> Iterator[RootField]:
             ids = [
                 place
                 for argument, declared in definition.args.items()
-                for place in _id_places(declared.type, f"{name}.{argument}", 0)
+                for place in id_places(declared.type, f"{name}.{argument}")
             ]
             yield RootField(operation, name, definition, tuple(ids))
 
@@ -89,7 +89,8 @@ def _named(kind: Any) -> Any:
     return cast("Any", get_named_type(kind))
 
 
-def _id_places(kind: Any, path: str, depth: int) -> Iterator[str]:
+def id_places(kind: Any, path: str, depth: int = 0) -> Iterator[str]:
+    """Yield the places of all ids in an argument of a type."""
     named = _named(kind)
     if named.name == "ID":
         yield path
@@ -97,7 +98,7 @@ def _id_places(kind: Any, path: str, depth: int) -> Iterator[str]:
         for name, declared in named.fields.items():
             # What contains itself, such as a filter, names no more ids further down than at its top.
             if _named(declared.type) is not named:
-                yield from _id_places(declared.type, f"{path}.{name}", depth + 1)
+                yield from id_places(declared.type, f"{path}.{name}", depth + 1)
 
 
 def _is_wanted(path: str, places: list[str]) -> bool:

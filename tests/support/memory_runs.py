@@ -34,6 +34,8 @@ class MemoryHost:
     max_recoveries = 10
     cancel_grace_s = 5.0
     linger_s = 0.0
+    max_events = 1_000_000
+    max_output_bytes = 1_073_741_824
 
     def __init__(self) -> None:
         self.log = self

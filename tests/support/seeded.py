@@ -51,9 +51,9 @@ class Seeded:
         return [one for ids in self.ids.values() for one in ids]
 
 
-async def seed(services: Services) -> Seeded:
+async def seed(services: Services, email: str = EMAIL) -> Seeded:
     """Sign a person up and give them an object of every kind."""
-    owner = (await services.identity.sign_up(EMAIL, PASSWORD, "Seeded", None, address="")).principal
+    owner = (await services.identity.sign_up(email, PASSWORD, "Seeded", None, address="")).principal
     ids = {prefix: [await make(services, owner)] for prefix, make in OBJECTS.items()}
     run_id, key = ids[Prefix.NODE_RUN][0].removeprefix(f"{Prefix.NODE_RUN.value}_").split(".")
     told = UUID(str(from_global(Prefix.RUN, f"{Prefix.RUN.value}_{run_id}")))
