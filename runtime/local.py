@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import OrderedDict
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from domain.ports.runs import RunCommand, RunLog, RunQueue
     from domain.workflow import Definition
     from runtime.attempt import NodeServices
+    from runtime.engine_limits import EngineLimits
     from runtime.registry import Registry
 
 _MAX_COMPILED: Final = 500
@@ -43,22 +43,6 @@ _RESTART_GRACE_S: Final = 5.0
 """After a restart of PostgreSQL every executor has this long to take its lock again."""
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class EngineLimits:
-    """How an engine works; times in seconds."""
-
-    max_concurrent_runs: int = 1_000
-    """Of 0 it begins none: it inserts runs for others, and only ends those that are cancelled before anybody has them."""
-    poll_s: float = 0.2
-    takeover_probe_s: float = 1.0
-    max_recoveries: int = 10
-    cancel_grace_s: float = 5.0
-    linger_s: float = 2.0
-    max_runs_per_workspace: int = 10_000
-    max_events: int = 1_000_000
-    max_output_bytes: int = 1_073_741_824
 
 
 class LocalEngine:

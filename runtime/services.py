@@ -64,12 +64,13 @@ from runtime.drafts import Drafts
 from runtime.ears import Ears
 from runtime.embedders import Embedders
 from runtime.encryption import Vault
+from runtime.engine_limits import EngineLimits
 from runtime.graph_edits import GraphEdits
 from runtime.health import Health
 from runtime.identity import IdentityService, utc_now
 from runtime.ingestion import Ingestion
 from runtime.keys import open_encryption_keys, open_keys
-from runtime.local import EngineLimits, LocalEngine
+from runtime.local import LocalEngine
 from runtime.metrics import Metrics
 from runtime.node_services import ProcessServices
 from runtime.passwords import Passwords

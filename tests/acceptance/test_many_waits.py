@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime.local import EngineLimits
+from runtime.engine_limits import EngineLimits
 from runtime.nodes.wait import KIND as WAIT
 from tests.runtime.test_run_waits import waiting
 from tests.support.engines import World, world

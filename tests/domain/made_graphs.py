@@ -75,9 +75,9 @@ def nodes(key: str, kind: str) -> st.SearchStrategy[GraphNode]:
 
 
 @st.composite
-def graphs(draw: st.DrawFn) -> Graph:
-    """Acyclic graphs; edges leave ports that are there."""
-    kinds = draw(st.lists(st.sampled_from(sorted(KINDS)), max_size=4))
+def graphs(draw: st.DrawFn, *first: str) -> Graph:
+    """Acyclic graphs, whose first nodes are of these kinds; edges leave ports that are there."""
+    kinds = [*first, *draw(st.lists(st.sampled_from(sorted(KINDS)), max_size=4 - len(first)))]
     made = tuple(draw(nodes(f"n{place}", kind)) for place, kind in enumerate(kinds))
     edges: dict[tuple[str, str, str], GraphEdge] = {}
     for place, target in enumerate(made):
@@ -89,12 +89,17 @@ def graphs(draw: st.DrawFn) -> Graph:
     return Graph(nodes=made, edges=tuple(edges.values()))
 
 
-definitions = st.builds(
-    Definition,
-    graph=graphs(),
-    input_schema=st.none() | schemas,
-    output=st.lists(
-        st.builds(OutputField, name=TEXTS, value=JSON_VALUES), max_size=3, unique_by=lambda one: one.name
-    ).map(tuple),
-    settings=strategies.settings.map(lambda made: made.model_copy(update={"concurrency": None})),
-)
+def definitions_with(*first: str) -> st.SearchStrategy[Definition]:
+    """Workflows whose first nodes are of these kinds."""
+    return st.builds(
+        Definition,
+        graph=graphs(*first),
+        input_schema=st.none() | schemas,
+        output=st.lists(
+            st.builds(OutputField, name=TEXTS, value=JSON_VALUES), max_size=3, unique_by=lambda one: one.name
+        ).map(tuple),
+        settings=strategies.settings.map(lambda made: made.model_copy(update={"concurrency": None})),
+    )
+
+
+definitions = definitions_with()

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from domain.document import dump, load
 from domain.workflow import Definition
 from tests.domain.made_configs import TEXTS, samples
-from tests.domain.made_graphs import KINDS, definitions, lines
+from tests.domain.made_graphs import KINDS, definitions, definitions_with, lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +21,9 @@ _SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too
 
 @pytest.fixture(scope="module")
 def made() -> list[Definition]:
-    """Random graphs, the same in each run."""
-    return samples(definitions, 400)
+    """Random graphs; each kind is in some, whatever Hypothesis makes of the modules that happen to be loaded."""
+    of_kinds = [one for kind in sorted(KINDS) for one in samples(definitions_with(kind), 4)]
+    return [*of_kinds, *samples(definitions, 400 - len(of_kinds))]
 
 
 @given(name=lines, description=st.none() | TEXTS, definition=definitions)

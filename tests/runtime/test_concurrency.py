@@ -14,7 +14,7 @@ from domain.events import TERMINAL, NodeFailed, RunCancelRequested, RunStarted
 from domain.reruns import RerunFrom
 from domain.run import RunStatus
 from domain.workflow import ConcurrencyPolicy, ConcurrencyStrategy
-from runtime.local import EngineLimits
+from runtime.engine_limits import EngineLimits
 from runtime.run_starts import StartRequest
 from runtime.runs import RunService
 from tests.runtime.test_sub_runs import Callable, call, calling, child_of

@@ -15,7 +15,7 @@ from domain.run import NodeRunStatus, RunStatus, Usage
 from persistence import completions
 from persistence.companions import store_companions
 from runtime import abandoned
-from runtime.local import EngineLimits
+from runtime.engine_limits import EngineLimits
 from runtime.nodes.wait import KIND as WAIT
 from tests.runtime.test_local import FAST, begun, crashing
 from tests.support.engines import World, only, world

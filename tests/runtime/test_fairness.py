@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from domain.run import RunStatus
-from runtime.local import EngineLimits
+from runtime.engine_limits import EngineLimits
 from tests.support.engines import World, bare_world, names, world
 from tests.support.kinds import graph, script
 from tests.support.waiting import until

@@ -23,7 +23,7 @@ from domain.events import (
 )
 from domain.ids import ExecutorId
 from domain.run import WaitReason
-from runtime.local import EngineLimits
+from runtime.engine_limits import EngineLimits
 from runtime.patience import WAITER
 from tests.runtime.test_connection_limits import Endpoint, caps_of
 from tests.support.engines import NoServices, World, names, only, world

@@ -18,7 +18,7 @@ from domain.workflow import Definition
 from persistence.database import open_database
 from persistence.migrate import migrate
 from persistence.partitions import ensure_partitions
-from runtime.local import EngineLimits
+from runtime.engine_limits import EngineLimits
 from runtime.nodes.transform import KIND as TRANSFORM
 from tests.support.engines import names, world
 from tests.support.kinds import graph, retry, script

@@ -15,7 +15,7 @@ from domain.events import RunFailed
 from domain.kinds import NodeContext, Result
 from domain.run import RunStatus
 from runtime import run_works
-from runtime.local import EngineLimits
+from runtime.engine_limits import EngineLimits
 from tests.runtime.test_local import FAST, Gate, begun, check_exact
 from tests.support.engines import names, only, world
 from tests.support.kinds import graph, script

@@ -9,7 +9,7 @@ import pytest
 
 from domain.errors import DatabaseUnavailable
 from domain.run import RunStatus
-from runtime.local import EngineLimits
+from runtime.engine_limits import EngineLimits
 from runtime.nodes.transform import KIND as TRANSFORM
 from tests.runtime.test_local import chain, check_exact
 from tests.support.engines import names, world

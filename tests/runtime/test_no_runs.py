@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from domain.errors import DatabaseUnavailable
 from persistence.run_listener import PostgresListener
-from runtime.local import EngineLimits
+from runtime.engine_limits import EngineLimits
 from tests.runtime.test_local import Gate
 from tests.support.engines import names, world
 from tests.support.kinds import graph, script

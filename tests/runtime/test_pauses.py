@@ -13,7 +13,7 @@ from domain.errors import Conflict, NodeFault
 from domain.events import RunFailed, RunPaused, RunRecovered, RunResumed, RunStarted
 from domain.run import RunStatus
 from domain.workflow import ConcurrencyPolicy
-from runtime.local import EngineLimits
+from runtime.engine_limits import EngineLimits
 from runtime.nodes.wait import KIND as WAIT
 from tests.runtime.test_run_waits import FAST, LINGERING, begun, has_left, is_due, waiting
 from tests.support.engines import BY, World, names, only, world

@@ -15,7 +15,7 @@ from domain.events import NodeFailed, NodeStarted, NodeSucceeded, RunSucceeded
 from domain.ids import RunId, WorkspaceId
 from domain.kinds import Result
 from persistence.data_tables import PostgresDataTables
-from runtime.local import EngineLimits
+from runtime.engine_limits import EngineLimits
 from runtime.nodes.db_write import KIND as DB_WRITE
 from tests.support.data_tables import data_table, holding, write_row
 from tests.support.engines import NoServices, World, names, only, world

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from domain.errors import NodeFault
 from domain.events import NodeCanceled, NodeOutputDelta, NodeRetrying, RunCanceled, RunCancelRequested
 from domain.run import NodeRunStatus, Usage
-from runtime.local import EngineLimits
+from runtime.engine_limits import EngineLimits
 from tests.support.engines import names, only, world
 from tests.support.kinds import failing, forever, graph, retry, script
 

@@ -10,7 +10,7 @@ import pytest
 from domain import evolution
 from domain.events import NodeFailed, RunCrashed, RunFailed, RunSucceeded
 from domain.run import RunStatus
-from runtime.local import EngineLimits
+from runtime.engine_limits import EngineLimits
 from tests.runtime.test_run_waits import FAST, begun, has_left, waiting
 from tests.runtime.test_sub_runs import call, calling, child_of
 from tests.support.engines import World, names, only, world

@@ -79,9 +79,9 @@ async def _rest(follower: AsyncGenerator[LoggedEvent]) -> list[LoggedEvent]:
 async def test_an_editor_deletes_what_has_ended_and_the_audit_log_has_it(database: Database) -> None:
     w = bare_world(database)
     removal, audit = removal_of(w)
-    owner = await caller(w, Role.OWNER)
     async with writing(w):
         run_id, running = await logged_run(w), await logged_run(w, is_ended=False)
+        owner = await caller(w, Role.OWNER)
         with pytest.raises(Forbidden):
             await removal.delete(await caller(w, Role.VIEWER), run_id)
         with pytest.raises(Conflict, match="RUNNING"):

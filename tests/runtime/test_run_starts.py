@@ -12,7 +12,7 @@ from domain.events import RunCancelRequested
 from domain.ids import Prefix, to_global
 from domain.reruns import RerunFrom
 from domain.run import RunQuery, RunStatus
-from runtime.local import EngineLimits
+from runtime.engine_limits import EngineLimits
 from runtime.run_starts import RunConflictPolicy, StartRequest
 from runtime.runs import RunService
 from tests.support.desk import desk

@@ -20,7 +20,7 @@ from domain.events import (
 )
 from domain.ids import RunId
 from domain.run import NodeRunStatus, NodeWait, RunStatus, WaitReason
-from runtime.local import EngineLimits
+from runtime.engine_limits import EngineLimits
 from runtime.nodes.wait import KIND as WAIT
 from tests.support.engines import World, names, only, world
 from tests.support.kinds import forever, graph, retry, script

@@ -27,7 +27,7 @@ from domain.ports.paging import Page, PageRequest
 from domain.problems import Problem
 from domain.run import RunQuery, RunStatus
 from domain.workflow import Definition, Published, Workflow
-from runtime.local import EngineLimits
+from runtime.engine_limits import EngineLimits
 from runtime.runs import RunService, cursor_of, log_span
 from tests.support.engines import names, world
 from tests.support.kinds import graph, script
@@ -94,15 +94,25 @@ async def service(w: World) -> tuple[RunService, Shelf, Principal]:
 
 
 async def caller(w: World, role: Role | None) -> Principal:
-    user_id = UserId(uuid7())
+    user_id, session_id = UserId(uuid7()), SessionId(uuid7())
     async with w.database.direct() as connection:
         await connection.execute(
             "INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, 'U', 'x')",
             user_id,
             f"{user_id}@example.org",
         )
+        await connection.execute(
+            "INSERT INTO sessions (id, user_id, expires_at) VALUES ($1, $2, 'infinity')", session_id, user_id
+        )
+        if role is not None:
+            # A world without runs has no row of its workspace yet, and nobody needs to be a member there.
+            join = """
+            INSERT INTO members (id, workspace_id, user_id, role)
+            SELECT gen_random_uuid(), id, $2, $3 FROM workspaces WHERE id = $1
+            """
+            await connection.execute(join, w.workspace_id, user_id, role.value)
     roles = {} if role is None else {w.workspace_id: role}
-    return Principal(User(user_id, "u@example.org", "U", NOW), SessionId(uuid7()), NOW, roles)
+    return Principal(User(user_id, "u@example.org", "U", NOW), session_id, NOW, roles)
 
 
 async def followed(runs: RunService, actor: Principal, run_id: RunId, after: str | None = None) -> list[LoggedEvent]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from domain.versions import VersionTrack
     from domain.workflow import Definition
     from persistence.database import Database
-    from runtime.local import EngineLimits
+    from runtime.engine_limits import EngineLimits
 
 
 class Callable(NoServices):

@@ -19,7 +19,7 @@ from domain.room import Room
 from domain.workflow import Definition, WorkflowDraft
 from gql.errors import to_user_error
 from runtime.collections import CollectionDraft
-from runtime.local import EngineLimits
+from runtime.engine_limits import EngineLimits
 from runtime.reruns import RerunRequest
 from runtime.services import open_services
 from runtime.settings import LimitsSettings

@@ -22,7 +22,8 @@ from persistence.run_queue import PostgresRunQueue
 from persistence.runs import PostgresRuns
 from persistence.steering import PostgresSteering
 from persistence.workflows import PostgresWorkflows
-from runtime.local import EngineLimits, LocalEngine
+from runtime.engine_limits import EngineLimits
+from runtime.local import LocalEngine
 from runtime.progress import Progress
 
 if TYPE_CHECKING:
