@@ -142,7 +142,7 @@ class PostgresRunQueue:
                 None if row.parent_run_id is None else RunId(row.parent_run_id),
                 row.needs_turn,
             )
-            for row in rows
+            for row in sorted(rows, key=lambda row: row.id)  # an UPDATE returns them in any order
         ]
 
     async def dead_executors(self, executor: ExecutorId, grace_s: float) -> Mapping[ExecutorId, bool]:

@@ -107,6 +107,9 @@ class Breaking:
     async def fetchrow(self, *arguments: Any) -> object:
         return await self._ready().fetchrow(*arguments)
 
+    async def fetchval(self, *arguments: Any) -> object:
+        return await self._ready().fetchval(*arguments)
+
     def _ready(self) -> DirectConnection:
         self._left -= 1
         if self._left == 0:
@@ -114,7 +117,7 @@ class Breaking:
         return self._connection
 
 
-@pytest.mark.parametrize("at", [1, 2, 3, 4])
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5])
 async def test_a_connection_that_breaks_at_any_statement_costs_nothing_and_doubles_nothing(
     database: Database, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
