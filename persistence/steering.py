@@ -128,12 +128,12 @@ class PostgresSteering:
 
 def _cancelable(workspace_id: WorkspaceId, query: RunQuery) -> Select[Any, Any]:
     """Select unfinished runs that match, oldest first, but those that are asked to stop themselves or through their caller."""
-    is_asked = exists().where(
-        run_commands.c.kind == "cancel", run_commands.c.run_id.in_([runs.c.id, runs.c.parent_run_id])
-    )
+    # Apart, each is an anti-join by hash; together they would be a look at all commands for each run.
+    is_asked = exists().where(run_commands.c.kind == "cancel", run_commands.c.run_id == runs.c.id)
+    is_caller_asked = exists().where(run_commands.c.kind == "cancel", run_commands.c.run_id == runs.c.parent_run_id)
     return (
         select(runs.c.id, runs.c.parent_run_id)
-        .where(in_workspace(workspace_id), is_unfinished(), *conditions_of(query), ~is_asked)
+        .where(in_workspace(workspace_id), is_unfinished(), *conditions_of(query), ~is_asked, ~is_caller_asked)
         .order_by(runs.c.id)
     )
 

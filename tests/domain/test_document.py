@@ -85,7 +85,7 @@ def test_a_file_is_read_as_the_graph_that_it_describes() -> None:
 
 @given(name=texts.filter(bool), description=st.none() | texts, definition=definitions)
 @settings(
-    max_examples=200,
+    max_examples=120,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
     deadline=None,

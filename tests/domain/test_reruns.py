@@ -85,9 +85,21 @@ def test_a_rerun_keeps_and_ends_as_the_oracles_say(case: Case, from_: RerunFrom,
     assert started.isdisjoint(items), "nor is an item"
 
 
-@some
+@settings(some, max_examples=50)
 @given(case=cases(has_lists=True))
 def test_a_rerun_recovered_behind_any_event_ends_as_if_nothing_had_happened(case: Case) -> None:
+    check_recoveries(case)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@settings(some, max_examples=500)
+@given(case=cases(has_lists=True))
+def test_five_hundred_reruns_recovered_behind_any_event_end_as_if_nothing_had_happened(case: Case) -> None:
+    check_recoveries(case)
+
+
+def check_recoveries(case: Case) -> None:
     first = Stepper(case, random.Random(case.seed)).run()
     rerun = plan_rerun(origin_of(first), case.definition, FAILED, frozenset())
     case = mended(case, rerun)

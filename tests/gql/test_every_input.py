@@ -39,7 +39,7 @@ async def test_what_the_inputs_of_a_workflow_are_given_is_what_its_file_tells(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     caller = await make_principal(database, "ada")
-    drawn: list[tuple[str, str | None, Definition]] = samples(st.tuples(lines, st.none() | TEXTS, definitions), 15)
+    drawn: list[tuple[str, str | None, Definition]] = samples(st.tuples(lines, st.none() | TEXTS, definitions), 8)
     drawn += [(kind, None, _many_of(kind)) for kind in KINDS]
     schema = SCHEMA._schema
     kind = schema.type_map["CreateWorkflowInput"]
@@ -74,7 +74,7 @@ def _is_acceptable(kind: Any, values: object) -> bool:
 
 def _many_of(kind: str) -> Definition:
     """Return a workflow of nodes of one kind, each configured in another way."""
-    made: list[GraphNode] = samples(nodes("one", kind), 60)
+    made: list[GraphNode] = samples(nodes("one", kind), 30)
     graph = Graph(nodes=tuple(node.model_copy(update={"key": f"n{place}"}) for place, node in enumerate(made)))
     return Definition(graph=graph)
 

@@ -35,7 +35,7 @@ async def test_what_the_api_exports_it_imports_and_exports_again_to_the_same_byt
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     caller = await make_principal(database, "ada")
-    drawn: list[tuple[str, str | None, Definition]] = samples(st.tuples(lines, st.none() | TEXTS, definitions), 60)
+    drawn: list[tuple[str, str | None, Definition]] = samples(st.tuples(lines, st.none() | TEXTS, definitions), 30)
     async with open_test_services(database_url, tmp_path) as services:
         api = Api(SCHEMA, services)
 

@@ -194,7 +194,7 @@ def in_memory(log: Sequence[LoggedEvent]) -> list[Event]:
 
 
 @settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

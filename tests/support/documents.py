@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from tests.support.selections import executable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 _Name = tuple[str, str]
@@ -78,16 +78,19 @@ def _reached(modules: Mapping[str, _Module], start: _Name) -> set[_Name]:
     return reached
 
 
-def _used(node: ast.stmt) -> Iterator[str]:
+@cache  # a helper is reached from many tests
+def _used(node: ast.stmt) -> frozenset[str]:
     """Names that are read, and arguments, which are fixtures."""
+    found: set[str] = set()
     for inner in ast.walk(node):
         if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Load):
-            yield inner.id
+            found.add(inner.id)
         elif isinstance(inner, ast.arg):
-            yield inner.arg
+            found.add(inner.arg)
+    return frozenset(found)
 
 
-def _texts(node: ast.stmt) -> Iterator[str]:
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Constant) and isinstance(inner.value, str) and executable(inner.value):
-            yield inner.value
+@cache
+def _texts(node: ast.stmt) -> frozenset[str]:
+    constants = (inner.value for inner in ast.walk(node) if isinstance(inner, ast.Constant))
+    return frozenset(value for value in constants if isinstance(value, str) and executable(value))
