@@ -5,6 +5,7 @@ import sys
 
 SCRIPT = """
 import builtins, signal, os
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 real = builtins.__import__
 def interrupted(name, *rest, **more):
     if name == "gql.cli":
