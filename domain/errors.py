@@ -27,6 +27,7 @@ AnabranchError
 ├── Fenced                   another executor owns the run now
 ├── StillWanted              a run may not leave memory
 ├── KeyTaken                 an idempotency key stands for another run by now
+├── Contended                others are at the same thing: nothing is done, and a later attempt may succeed
 ├── DatabaseUnavailable
 ├── SecretUnreadable         the key is gone, or the stored bytes are another object's
 └── SetupFault               the process cannot start as configured; one sentence for an operator
@@ -268,6 +269,10 @@ class StillWanted(AnabranchError):
 
 class KeyTaken(AnabranchError):
     """The idempotency key stands for another run by now."""
+
+
+class Contended(AnabranchError):
+    """Others are at the same in this moment; try again."""
 
 
 class DatabaseUnavailable(AnabranchError):

@@ -26,6 +26,10 @@ class Room(Generic[Owner]):
         self.cap = cap
         self._unasked: OrderedDict[Owner, int] = OrderedDict()
 
+    def is_known(self, owner: Owner) -> bool:
+        """Tell whether there is room for one more without another look."""
+        return self._unasked.get(owner, 0) > 0
+
     async def is_there(self, owner: Owner, count: Callable[[Owner, int], Awaitable[int]]) -> bool:
         """Tell whether there may be one more, and expect that it comes.
 

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from domain.errors import (
     AnabranchError,
     Conflict,
+    Contended,
     DatabaseUnavailable,
     InvalidFields,
     InvalidInput,
@@ -40,8 +41,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from domain.ids import WebhookId
+    from domain.ids import WebhookId, WorkspaceId
     from domain.json_value import Json
+    from domain.webhooks import CalledWebhook, Webhook
     from runtime.services import Services
     from runtime.settings import Settings
 
@@ -49,8 +51,11 @@ _log = logging.getLogger(__name__)
 
 MAX_AT_ONCE: Final = 200
 """How many calls are taken at once: each may keep a body of the largest size in memory, and take its time to send it."""
-MAX_OF_ONE: Final = 100
-"""How many of them may be of one webhook."""
+MAX_OF_WORKSPACE: Final = 50
+"""How many of them may be of one workspace."""
+MAX_OF_ONE: Final = 40
+"""How many of them may be of one webhook: whoever has a single URL leaves room to the others of the workspace."""
+_BODY_TIMEOUT_S: Final = 5.0
 _BUSY_S: Final = 2.0
 _STATUS: Final[Mapping[type[AnabranchError], int]] = {
     SignatureRefused: 401,
@@ -59,6 +64,7 @@ _STATUS: Final[Mapping[type[AnabranchError], int]] = {
     LimitExceeded: 413,
     InvalidInput: 422,
     RateLimited: 429,
+    Contended: 503,
     DatabaseUnavailable: 503,
 }
 
@@ -72,6 +78,7 @@ class HookEndpoint:
         # Not those of people: whoever goes on calling a webhook that is gone keeps nobody from signing in.
         self._floods = Floods()
         self._at_once: Counter[WebhookId] = Counter()
+        self._of_workspace: Counter[WorkspaceId] = Counter()
 
     def route(self) -> Route:
         """Return the route."""
@@ -103,36 +110,42 @@ class HookEndpoint:
 
     async def _respond(self, request: Request) -> Response:
         caller = self._services().webhook_caller
-        called = await caller.find(request.path_params["token"])
-        if called is None:
-            # Whoever knows a URL is not held up by others of the network who guess.
-            await self._floods.admit(_address(request))
-            raise NotFound(UNKNOWN)
+        called = await self._find(request)
         request.state.webhook = to_global(Prefix.WEBHOOK, called.webhook.id)
         caller.admit(called)
-        with self._place(called.webhook.id):
+        with self._place(called.webhook):
             body = await _body(request, self._max_body_bytes)
+            called = await self._find(request)  # what is published by now is started, with the token and key of now
             delivery = caller.accept(called, _headers(request), request.headers.get("idempotency-key"), body)
             answered = await caller.start(called, delivery, _parsed(body))
         told = {"runId": to_global(Prefix.RUN, answered.run_id), "isExisting": answered.is_existing}
         return _json(200 if answered.is_existing else 202, told)
 
+    async def _find(self, request: Request) -> CalledWebhook:
+        called = await self._services().webhook_caller.find(request.path_params["token"])
+        if called is None:
+            # Whoever knows a URL is not held up by others of the network who guess.
+            await self._floods.admit(_address(request))
+            raise NotFound(UNKNOWN)
+        return called
+
     @contextmanager
-    def _place(self, webhook_id: WebhookId) -> Generator[None]:
+    def _place(self, webhook: Webhook) -> Generator[None]:
         """Keep one of the places for calls. Those of unknown tokens take none: guessing must not keep others out.
 
         Raises:
             Refused: there is none.
         """
-        if self._at_once.total() >= MAX_AT_ONCE or self._at_once[webhook_id] >= MAX_OF_ONE:
+        of_one, of_workspace = self._at_once[webhook.id], self._of_workspace[webhook.workspace_id]
+        if of_one >= MAX_OF_ONE or of_workspace >= MAX_OF_WORKSPACE or self._at_once.total() >= MAX_AT_ONCE:
             raise Refused(503, "Too many calls of webhooks at once; try again.", "BUSY", retry_after(_BUSY_S))
-        self._at_once[webhook_id] += 1
+        self._at_once[webhook.id] += 1
+        self._of_workspace[webhook.workspace_id] += 1
         try:
             yield
         finally:
-            self._at_once[webhook_id] -= 1
-            if not self._at_once[webhook_id]:
-                del self._at_once[webhook_id]
+            self._at_once -= Counter([webhook.id])  # keeps no zeros
+            self._of_workspace -= Counter([webhook.workspace_id])
 
     def _fault(self, request: Request, fault: AnabranchError) -> Response:
         status = next((status for kind, status in _STATUS.items() if isinstance(fault, kind)), None)
@@ -144,6 +157,8 @@ class HookEndpoint:
             return _refusal(
                 503, "SERVICE_UNAVAILABLE", "The database does not answer; try again.", retry_after(_BUSY_S)
             )
+        if isinstance(fault, Contended):
+            return _refusal(503, "BUSY", fault.message, retry_after(_BUSY_S))
         if isinstance(fault, SignatureRefused):
             return _refusal(401, fault.code, fault.message, {"WWW-Authenticate": "Webhook-Signature"})
         headers = retry_after(fault.retry_after_s) if isinstance(fault, RateLimited) else {}
@@ -155,7 +170,7 @@ async def _body(request: Request, limit: int) -> bytes:
     """Return the body of a call; nothing, or JSON of whatever kind.
 
     Raises:
-        Refused: it is too large, of another kind, or compressed.
+        Refused: it is too large, of another kind, or compressed, ended early, or took more than 5 s.
     """
     media = request.headers.get("content-type", "").split(";")[0].strip().lower()
     encoding = request.headers.get("content-encoding", "identity").lower()
@@ -163,7 +178,7 @@ async def _body(request: Request, limit: int) -> bytes:
     if (media and not is_json) or encoding != "identity":
         told = f"The body must be {JSON}, and not compressed."
         raise Refused(415, told, "UNSUPPORTED_MEDIA_TYPE", {"Accept": JSON, "Connection": "close"})
-    return await read_body(request, limit)
+    return await read_body(request, limit, _BODY_TIMEOUT_S)
 
 
 def _headers(request: Request) -> SignedHeaders:

@@ -160,18 +160,18 @@ def _refuse_media_type(request: Request) -> None:
         )
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int, timeout_s: float = _BODY_TIMEOUT_S) -> bytes:
     """Return the body of a request.
 
     Raises:
-        Refused: it is larger than `limit` bytes, ended early, or took more than 30 s.
+        Refused: it is larger than `limit` bytes, ended early, or took longer than the timeout.
     """
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared[:20]) > limit:
         raise _too_large(limit)
     body = bytearray()
     try:
-        async with asyncio.timeout(_BODY_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             while True:
                 message = await request.receive()
                 if message["type"] == "http.disconnect":

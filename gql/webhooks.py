@@ -34,7 +34,7 @@ class Webhook(Node):
     name: str = strawberry.field(description="What it is for.")
     prefix: str = strawberry.field(description="The first characters of its URL's token, to recognise it.")
     is_signed: bool = strawberry.field(
-        description="Whether calls must be signed with HMAC-SHA256 over timestamp and body."
+        description="Whether calls must be signed with HMAC-SHA256 over id, timestamp and body."
     )
     last_called_at: datetime | None = strawberry.field(
         description="When it was last called with success, to the minute; null = never."

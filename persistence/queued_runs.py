@@ -3,7 +3,8 @@
 One priority at a time, the most urgent that is queued. Of each workspace that has such runs only the oldest are read, found one
 workspace after the other through the index: however many wait, a claim costs what it may take and the number of workspaces.
 Then by turns: whoever has fewer runs in this process and ahead in the queue comes first, so that nobody fills the machine
-for all, however few runs are claimed at a time. A workspace that has as many as it may is passed over.
+for all, however few runs are claimed at a time. A workspace that has as many as it may is passed over, at the cost of one
+step for each of its priorities: those are walked as well, since a condition on the index would read all that it has queued.
 """
 
 from __future__ import annotations
@@ -28,28 +29,28 @@ CLAIMED: Final = """
 
 # The order is asked for wherever one row is wanted: so the index is the cheapest way also to a planner that knows nothing.
 CLAIM: Final = f"""
-WITH RECURSIVE urgent AS MATERIALIZED (
-  SELECT priority FROM queued_runs WHERE workspace_id <> ALL(CAST(:full AS uuid[]))
-   ORDER BY priority, workspace_id, run_id LIMIT 1
-), spaces AS (
-  (SELECT workspace_id FROM queued_runs WHERE priority = (SELECT priority FROM urgent)
-      AND workspace_id <> ALL(CAST(:full AS uuid[]))
-    ORDER BY priority, workspace_id, run_id LIMIT 1)
+WITH RECURSIVE spaces AS (
+  (SELECT priority, workspace_id, CASE WHEN workspace_id <> ALL(CAST(:full AS uuid[])) THEN priority END AS urgent
+     FROM queued_runs ORDER BY priority, workspace_id, run_id LIMIT 1)
    UNION ALL
-  SELECT next.workspace_id FROM spaces s CROSS JOIN LATERAL (
-    SELECT q.workspace_id FROM queued_runs q
-     WHERE q.priority = (SELECT priority FROM urgent) AND q.workspace_id > s.workspace_id
-       AND q.workspace_id <> ALL(CAST(:full AS uuid[]))
+  SELECT next.priority, next.workspace_id,
+         COALESCE(s.urgent, CASE WHEN next.workspace_id <> ALL(CAST(:full AS uuid[])) THEN next.priority END)
+    FROM spaces s CROSS JOIN LATERAL (
+    SELECT q.priority, q.workspace_id FROM queued_runs q
+     WHERE (q.priority, q.workspace_id) > (s.priority, s.workspace_id) AND q.priority <= COALESCE(s.urgent, 32767)
      ORDER BY q.priority, q.workspace_id, q.run_id LIMIT 1) next
+), ready AS MATERIALIZED (
+  SELECT priority, workspace_id FROM spaces
+   WHERE priority = urgent AND workspace_id <> ALL(CAST(:full AS uuid[]))
 ), heads AS MATERIALIZED (
   SELECT h.run_id, COALESCE(b.runs, 0) + row_number() OVER (PARTITION BY s.workspace_id ORDER BY h.run_id) AS turn
-    FROM spaces s
+    FROM ready s
     LEFT JOIN unnest(CAST(:busy AS uuid[]), CAST(:counts AS int[])) AS b(workspace_id, runs) USING (workspace_id)
    CROSS JOIN LATERAL (
     SELECT q.run_id FROM queued_runs q
-     WHERE q.priority = (SELECT priority FROM urgent) AND q.workspace_id = s.workspace_id
+     WHERE q.priority = s.priority AND q.workspace_id = s.workspace_id
      ORDER BY q.priority, q.workspace_id, q.run_id
-     LIMIT (SELECT LEAST({_SPARE} * CAST(:limit AS int) + {_SPARE}, {_HEADS} / count(*) + 1) FROM spaces)) h
+     LIMIT (SELECT LEAST({_SPARE} * CAST(:limit AS int) + {_SPARE}, {_HEADS} / count(*) + 1) FROM ready)) h
 ), chosen AS MATERIALIZED (
   SELECT q.run_id
     FROM (SELECT run_id, turn FROM heads WHERE turn <= CAST(:most AS bigint)

@@ -99,9 +99,13 @@ async def check_room(connection: DirectConnection, write: RowWrite, tables: Room
     async def count(table_id: DataTableId, most: int) -> int:
         return await connection.fetchval(_COUNT, table_id, most)
 
-    if write.mode not in {WriteMode.INSERT, WriteMode.UPSERT} or await tables.is_there(write.table_id, count):
+    if write.mode not in {WriteMode.INSERT, WriteMode.UPSERT}:
         return
-    if write.mode is WriteMode.UPSERT and await connection.fetchval(_IS_THERE, write.table_id, write.key):
+    # A look at one row first: in a table that is nearly full each further look at all counts a million.
+    is_asked = write.mode is WriteMode.UPSERT and not tables.is_known(write.table_id)
+    if is_asked and await connection.fetchval(_IS_THERE, write.table_id, write.key):
+        return
+    if await tables.is_there(write.table_id, count):
         return
     message = f"A table has at most {tables.cap:,} rows (ANABRANCH_LIMITS__ROWS_PER_TABLE); delete some."
     raise NodeFault("TABLE_FULL", message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import ColumnElement, Select, Text, cast, func, literal, select, text, tuple_
@@ -86,6 +87,21 @@ class PostgresRuns:
             _select_runs()
             .where(runs.c.workspace_id == workspace_id, is_unfinished(), *of_workflow)
             .order_by(runs.c.id.desc())
+            .limit(limit)
+        )
+        async with self._database.single() as connection:
+            return [_run(row) for row in (await connection.execute(statement)).all()]
+
+    async def just_ended(
+        self, workspace_id: WorkspaceId, within_s: float, limit: int, workflow_id: WorkflowId | None = None
+    ) -> Sequence[Run]:
+        """Return runs of a workspace, or of one of its workflows, that ended so many seconds ago at most, newest end first."""
+        of_workflow = () if workflow_id is None else (runs.c.workflow_id == workflow_id,)
+        since = func.now() - timedelta(seconds=within_s)
+        statement = (
+            _select_runs()
+            .where(runs.c.workspace_id == workspace_id, runs.c.finished_at > since, *of_workflow)
+            .order_by(runs.c.finished_at.desc(), runs.c.id.desc())
             .limit(limit)
         )
         async with self._database.single() as connection:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from domain.errors import KeyTaken
+from domain.errors import Contended, KeyTaken
 from domain.ids import RunId
 from domain.ports.new_runs import KeyHolder
 from persistence.append_statement import COMMAND_CHANNEL
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _REPEATS: Final = 4
 _KEY_INDEX: Final = "runs_idempotency_key"
+_SOON: Final = "SET LOCAL lock_timeout = '2s'"
+"""Calls from outside must not stand in line with all pooled connections for a row that somebody is long in changing."""
 
 _FIND: Final = """
 SELECT id, request_hash FROM runs WHERE workspace_id = $1 AND idempotency_key = $2 AND request_hash IS NOT NULL
@@ -51,6 +53,7 @@ async def add_run(
         KeyTaken: its idempotency key stands for another run than the one that it replaces, or the call of its webhook has
             started one; nothing is changed.
         NotFound: the webhook is gone, or has another token by now.
+        Contended: what the call of a webhook needs has been locked for two seconds; nothing is changed.
     """
     statement = START if is_claimed else QUEUE
     try:
@@ -67,6 +70,8 @@ async def add_run(
         if error.constraint_name != _KEY_INDEX:
             raise
         raise KeyTaken from error
+    except asyncpg.LockNotAvailableError as error:
+        raise Contended from error
 
 
 async def find_key(connection: DirectConnection, workspace_id: WorkspaceId, key: str) -> KeyHolder | None:
@@ -79,6 +84,8 @@ async def _add_with_keys(
     connection: DirectConnection, run: NewRun, statement: str, arguments: tuple[object, ...]
 ) -> None:
     async with connection.transaction():
+        if run.delivery is not None:
+            await connection.execute(_SOON)
         await _free_key(connection, run)
         await connection.execute(statement, *arguments)
         if run.turns is not None:

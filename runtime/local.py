@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from domain.errors import AnabranchError, DatabaseUnavailable, Fenced, KeyTaken, NotFound
+from domain.errors import AnabranchError, Contended, DatabaseUnavailable, Fenced, KeyTaken, NotFound
 from domain.events import RunFailed
 from domain.ports.companions import outside_schedule
 from domain.ports.runs import FIRST_EPOCH, ClaimedRun, Group
@@ -138,6 +138,7 @@ class LocalEngine:
         Raises:
             NotFound: the workflow is gone, or a kind is not installed.
             KeyTaken: its idempotency key stands for another run.
+            Contended: others are at what it needs.
             DatabaseUnavailable: it may have been stored all the same; then it is taken up later.
         """
         compiled = await self._compile(new.graph_id)
@@ -160,7 +161,7 @@ class LocalEngine:
             await self._queue.add(new, self.executor, first)
         except BaseException as error:
             run.drop()
-            if not isinstance(error, (NotFound, KeyTaken)):
+            if not isinstance(error, (NotFound, KeyTaken, Contended)):
                 self._expect_orphans()
             raise
         self.log.stored(first, 1)

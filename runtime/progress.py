@@ -37,8 +37,8 @@ _POLL_S: Final = 1.0
 _CHANGE_INTERVAL_S: Final = 0.25
 _MAX_CHANGED: Final = 10_000
 _RECENT_S: Final = 10.0
-"""For how long a run that changed is told to whoever opens a list: its first page may have been read that long before."""
-_MAX_RECENT: Final = 1_000
+"""For how long a run that ended is told to whoever opens a list: its first page may have been read that long before."""
+_MAX_TOLD: Final = 100
 
 _log = structlog.get_logger(__name__)
 
@@ -115,25 +115,6 @@ class _Watcher:
         return run
 
 
-class _Recent:
-    """Which runs changed in the last seconds, within bounds: the oldest are forgotten first."""
-
-    def __init__(self) -> None:
-        self._changed_at: dict[UUID, float] = {}
-
-    def touch(self, run_ids: Sequence[UUID]) -> None:
-        now = asyncio.get_running_loop().time()
-        for run_id in run_ids:
-            self._changed_at.pop(run_id, None)
-            self._changed_at[run_id] = now
-        while len(self._changed_at) > _MAX_RECENT:
-            del self._changed_at[next(iter(self._changed_at))]
-
-    def run_ids(self) -> list[UUID]:
-        since = asyncio.get_running_loop().time() - _RECENT_S
-        return [run_id for run_id, at in self._changed_at.items() if at >= since]
-
-
 @dataclass(slots=True)
 class _Watched:
     """A run with followers; `version` counts what they were told of it."""
@@ -150,7 +131,6 @@ class Progress:
         self._metrics = metrics
         self._watched: dict[UUID, _Watched] = {}
         self._watchers: dict[_Watcher, None] = {}
-        self._recent = _Recent()
         self._reads: dict[tuple[UUID, int], tuple[asyncio.Future[LogPart], int]] = {}
 
     @property
@@ -185,7 +165,6 @@ class Progress:
         self._touch(run_ids)
 
     def _touch(self, run_ids: Sequence[UUID]) -> None:
-        self._recent.touch(run_ids)
         for watcher in self._watchers:
             watcher.touch(run_ids)
 
@@ -277,17 +256,17 @@ class Progress:
     async def changes(self, workspace_id: WorkspaceId, workflow_id: WorkflowId | None = None) -> AsyncGenerator[Run]:
         """Yield the unfinished runs of a workspace, or of one of its workflows (100 at most), then each that changes.
 
-        Behind the unfinished ones come those that ended just now: a client that has read its list before would miss them.
+        Behind the unfinished ones come those that ended just now, 100 at most as well: a client that has read its list before
+        would miss them.
         A run is told at most four times a second; its last state always is.
         """
         watcher = _Watcher(workflow_id)
         self._watchers[watcher] = None
         try:
-            for run in await self._reader.unfinished(workspace_id, 100, workflow_id):
+            for run in await self._reader.unfinished(workspace_id, _MAX_TOLD, workflow_id):
                 yield watcher.told(run)
-            for run in await self._reader.find_many(frozenset({workspace_id}), self._recent.run_ids()):
-                if run.status.is_finished:
-                    yield watcher.told(run)
+            for run in await self._reader.just_ended(workspace_id, _RECENT_S, _MAX_TOLD, workflow_id):
+                yield watcher.told(run)
             while True:
                 await asyncio.sleep(_CHANGE_INTERVAL_S)
                 if not watcher.changed and not watcher.is_behind:
@@ -310,7 +289,7 @@ class Progress:
             runs = list(await self._reader.find_many(frozenset({workspace_id}), changed))
             if is_behind:
                 known = {run.id for run in runs}
-                unfinished = await self._reader.unfinished(workspace_id, 100, watcher.workflow_id)
+                unfinished = await self._reader.unfinished(workspace_id, _MAX_TOLD, watcher.workflow_id)
                 runs += [run for run in unfinished if run.id not in known]
         except DatabaseUnavailable:
             watcher.touch(changed)

@@ -64,7 +64,7 @@ from runtime.drafts import Drafts
 from runtime.ears import Ears
 from runtime.embedders import Embedders
 from runtime.encryption import Vault
-from runtime.engine_limits import EngineLimits
+from runtime.engine_limits import EngineLimits, share_of
 from runtime.graph_edits import GraphEdits
 from runtime.health import Health
 from runtime.identity import IdentityService, utc_now
@@ -210,7 +210,7 @@ async def open_services(settings: Settings, *, is_migrating: bool = True) -> Asy
             settings.runs.max_recoveries,
             settings.runs.cancel_grace_s,
             settings.runs.linger_s,
-            settings.limits.runs_at_work,
+            min(settings.limits.runs_at_work, share_of(settings.runs.max_concurrent_runs)),
             settings.limits.events_per_run,
             settings.limits.output_bytes_per_run,
         )
@@ -264,7 +264,9 @@ async def open_services(settings: Settings, *, is_migrating: bool = True) -> Asy
             stored.api_keys,
             audit,
             WebhookService(PostgresWebhooks(database), workflows, stored.vault, audit),
-            WebhookCaller(calls, stored.vault, workflows.definition, engine, lambda run_id: progress.woken([run_id])),
+            WebhookCaller(
+                calls, stored.vault, workflows.definition, engine, lambda run_id: progress.woken([run_id]), room=room
+            ),
         )
 
 

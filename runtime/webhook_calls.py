@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from uuid_utils.compat import uuid7
 
-from domain.errors import Conflict, KeyTaken, NotFound, RateLimited
+from domain.errors import Conflict, Contended, KeyTaken, LimitExceeded, NotFound, RateLimited
 from domain.ids import RunId
 from domain.ports.new_runs import NewRun
 from domain.run import TriggerKind
@@ -17,6 +17,7 @@ from domain.webhooks import Delivery, check_delivery_id
 from runtime.identity import utc_now
 from runtime.input_schema import settled_input
 from runtime.rates import Tries
+from runtime.run_room import UNLIMITED
 from runtime.run_starts import computed_key, encoded_input
 from runtime.tokens import hash_opaque
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from domain.webhooks import CalledWebhook
     from domain.workflow import Definition
     from runtime.encryption import Vault
+    from runtime.run_room import RunRoom
 
 MAX_TOKEN: Final = 100
 MAX_WAITING: Final = 10_000
@@ -38,6 +40,8 @@ MAX_WAITING: Final = 10_000
 UNKNOWN: Final = "There is no webhook at this address."
 BURST: Final = 100.0
 PER_S: Final = 20.0
+_UNPROVEN: Final = 5
+"""So many times more calls have their signature looked at: whoever has only the URL spends nothing of those that are signed."""
 _TRIES: Final = 10
 _CROWDED_S: Final = 30.0
 
@@ -59,7 +63,7 @@ class Answered:
 
 
 class WebhookCaller:
-    """Takes calls of webhooks, step by step: `find`, `admit`, `accept`, `start`."""
+    """Takes calls of webhooks, step by step: `find`, `admit`, with the body `find` again, `accept`, `start`."""
 
     def __init__(
         self,
@@ -71,6 +75,7 @@ class WebhookCaller:
         *,
         clock: Callable[[], datetime] = utc_now,
         max_waiting: int = MAX_WAITING,
+        room: RunRoom = UNLIMITED,
     ) -> None:
         self._calls = calls
         self._vault = vault
@@ -79,7 +84,9 @@ class WebhookCaller:
         self._on_started = on_started
         self._clock = clock
         self._max_waiting = max_waiting
+        self._room = room
         self._tries = Tries(clock, BURST, PER_S)
+        self._unproven = Tries(clock, _UNPROVEN * BURST, _UNPROVEN * PER_S)
 
     async def find(self, token: str) -> CalledWebhook | None:
         """Find what a token stands for."""
@@ -89,22 +96,22 @@ class WebhookCaller:
         """Count a call, before its body is read.
 
         Raises:
-            RateLimited: this webhook was called more than 100 times at once, and 20 times a second after that.
+            RateLimited: this webhook was called more than 100 times at once, and 20 times a second after that; where a
+                signature is still to be looked at, five times as often.
         """
-        wait_s = self._tries.take(called.webhook.id.hex)
-        if wait_s is not None:
-            raise RateLimited("This webhook is called too often; wait before the next call.", retry_after_s=wait_s)
+        self._spend(self._tries if called.ciphertext is None else self._unproven, called)
 
     def accept(
         self, called: CalledWebhook, headers: SignedHeaders, idempotency_key: str | None, body: bytes
     ) -> Delivery:
-        """Check the signature of a call, where one is demanded, and return what is to be delivered.
+        """Check the signature of a call, where one is demanded, count what is signed, and return what is to be delivered.
 
         Without a signature, an id, or else an idempotency key, may be given; each call without one is one of its own.
 
         Raises:
             SignatureRefused: it is not signed as it must be.
             InvalidInput: the id is not acceptable.
+            RateLimited: signed calls came more than 100 times at once, and 20 times a second after that.
             SecretUnreadable: the key of the webhook cannot be opened.
         """
         webhook, now = called.webhook, self._clock()
@@ -114,6 +121,7 @@ class WebhookCaller:
         else:
             signing_key = self._vault.open(called.ciphertext, workspace_id=webhook.workspace_id, object_id=webhook.id)
             key = verify(signing_key, headers, body, now)
+            self._spend(self._tries, called)
         return Delivery(webhook.id, called.token_hash, key, sha256(body).digest(), now)
 
     async def start(self, called: CalledWebhook, delivery: Delivery, given: Json) -> Answered:
@@ -124,7 +132,8 @@ class WebhookCaller:
             Conflict: the key was delivered with another body, or nothing is published, or it cannot be run any more.
             InvalidInput: the input does not satisfy the schema of the published version, or gives no concurrency key.
             LimitExceeded: the input is larger than 1 MiB.
-            RateLimited: very many runs wait already.
+            RateLimited: very many runs wait already, or the workspace has as many that have not ended as it may.
+            Contended: others deliver the same, or change the webhook or its workflow, in this moment.
         """
         for _ in range(_TRIES):
             earlier = await self._earlier(delivery)
@@ -142,7 +151,12 @@ class WebhookCaller:
                 raise Conflict(error.message) from error
             self._on_started(run.id)
             return Answered(run.id, is_existing=False)
-        raise Conflict("The same is delivered by too many calls at once; try again.")
+        raise Contended("The same is delivered by too many calls at once; try again.")
+
+    def _spend(self, tries: Tries, called: CalledWebhook) -> None:
+        wait_s = tries.take(called.webhook.id.hex)
+        if wait_s is not None:
+            raise RateLimited("This webhook is called too often; wait before the next call.", retry_after_s=wait_s)
 
     async def _earlier(self, delivery: Delivery) -> RunId | None:
         if delivery.key is None:
@@ -164,6 +178,11 @@ class WebhookCaller:
         key = computed_key(definition, settled)
         if await self._calls.is_crowded(webhook, self._max_waiting):
             raise RateLimited("Very many runs wait already; try again later.", retry_after_s=_CROWDED_S)
+        try:
+            await self._room.demand(webhook.workspace_id)
+        except LimitExceeded as error:
+            # The body is not at fault: the same call is taken when runs have ended.
+            raise RateLimited(error.message, retry_after_s=_CROWDED_S) from error
         return NewRun(
             RunId(uuid7()),
             webhook.workspace_id,

@@ -247,6 +247,12 @@ class RunReader(Protocol):
         """Return unfinished runs of a workspace, or of one of its workflows, newest first."""
         ...
 
+    async def just_ended(
+        self, workspace_id: WorkspaceId, within_s: float, limit: int, workflow_id: WorkflowId | None = None
+    ) -> Sequence[Run]:
+        """Return runs of a workspace, or of one of its workflows, that ended so many seconds ago at most, newest end first."""
+        ...
+
     async def unfinished_counts(self) -> Mapping[RunStatus, int]:
         """Count the unfinished runs of all workspaces by their status."""
         ...

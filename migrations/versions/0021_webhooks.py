@@ -48,9 +48,6 @@ def upgrade() -> None:
         sa.Column("body_hash", sa.LargeBinary(), nullable=False),
         sa.Column("run_id", sa.Uuid(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["webhook_id"], ["webhooks.id"], name="webhook_deliveries_webhook_id_fkey", ondelete="CASCADE"
-        ),
         sa.PrimaryKeyConstraint("webhook_id", "key", name="webhook_deliveries_pkey"),
     )
     op.create_index("webhook_deliveries_at_idx", "webhook_deliveries", ["at"])

@@ -234,7 +234,7 @@ async def test_one_webhook_is_called_a_hundred_times_at_once_and_not_more(
         assert (await served.post(other)).status == 202
 
 
-@pytest.mark.parametrize("bound", ["MAX_AT_ONCE", "MAX_OF_ONE"])
+@pytest.mark.parametrize("bound", ["MAX_AT_ONCE", "MAX_OF_WORKSPACE", "MAX_OF_ONE"])
 async def test_calls_beyond_the_places_that_there_are_are_asked_to_come_again(
     served: Hooked, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
@@ -252,10 +252,39 @@ async def test_calls_beyond_the_places_that_there_are_are_asked_to_come_again(
     await until(lambda: served.endpoint._at_once.total() == 1)
     busy = await served.post(url)
     assert (busy.codes, busy.headers["Retry-After"]) == (["BUSY"], "2")
+    others = await served.post(await served.address())
+    assert others.status == (202 if bound == "MAX_OF_ONE" else 503)
     go_on.set()
     async with await slow as answer:
         assert answer.status == 202
     assert (await served.post(url)).status == 202
+    assert not served.endpoint._of_workspace
+
+
+async def test_a_body_that_takes_long_is_not_waited_for_and_what_is_published_behind_it_is_started(
+    served: Hooked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workflow_id = await called_workflow(served.services, served.owner, is_published=False)
+    url, _ = await served.make(workflow_id)
+    go_on = asyncio.Event()
+
+    async def slowly() -> AsyncGenerator[bytes]:
+        yield b"{"
+        await go_on.wait()
+        yield b"}"
+
+    media = {"Content-Type": "application/json"}
+    slow = asyncio.create_task(served.session.post(url, data=slowly(), headers=media), name="slow call")
+    await until(lambda: served.endpoint._at_once.total() == 1)
+    workflow = await served.services.workflows.get(served.owner, workflow_id)
+    await served.services.versions.publish(served.owner, workflow_id, workflow.revision, None)
+    go_on.set()
+    async with await slow as answer:
+        assert answer.status == 202
+    monkeypatch.setattr(hooks, "_BODY_TIMEOUT_S", 0.05)
+    go_on.clear()
+    async with served.session.post(url, data=slowly(), headers=media) as answer:
+        assert answer.status == 408
 
 
 async def test_a_fault_of_ours_is_masked_with_an_id_that_is_in_the_log(

@@ -4,12 +4,14 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from domain.data_rows import check_write
 from domain.data_tables import ALL_ROWS, ColumnType, DataColumn, WriteMode
 from domain.errors import NodeFault
 from domain.ports.paging import PageRequest
+from domain.room import Room
 from persistence import row_writes
 from persistence.data_tables import PostgresDataTables
 from persistence.row_writes import write_rows
@@ -19,6 +21,7 @@ from tests.support.listed import sole
 
 if TYPE_CHECKING:
     from domain.data_tables import DataTable
+    from domain.ids import DataTableId
     from persistence.database import Database
 
 INSERT, UPSERT, UPDATE, DELETE = WriteMode
@@ -54,6 +57,25 @@ async def test_a_second_row_with_the_same_key_is_a_violation(database: Database,
         await write_row(database, orders, {"sku": "a", "lot": 1, "note": "x"})
     assert (caught.value.code, caught.value.is_retryable) == ("UNIQUE_VIOLATION", False)
     assert await rows_of(database, orders) == [{"sku": "a", "lot": 1, "note": None}]
+
+
+async def test_a_row_that_is_there_changes_in_a_table_that_is_nearly_full_without_a_count(
+    database: Database, orders: DataTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await write_row(database, orders, {"sku": "a", "lot": 1})
+    monkeypatch.setattr(row_writes, "_COUNT", "no statement")
+    room: Room[DataTableId] = Room(2)
+    there, new = (check_write(orders, UPSERT, {"sku": "a", "lot": lot}, ("sku", "lot"), ()) for lot in (1, 2))
+    async with database.direct() as connection:
+        for _ in range(3):
+            await row_writes.check_room(connection, there, room)
+        with pytest.raises(asyncpg.PostgresSyntaxError):
+            await row_writes.check_room(connection, new, room)
+        monkeypatch.undo()
+        await row_writes.check_room(connection, new, room)
+        with pytest.raises(NodeFault) as caught:
+            await row_writes.check_room(connection, new, Room(1))
+    assert caught.value.code == "TABLE_FULL"
 
 
 async def test_rows_without_a_key_may_be_alike(database: Database) -> None:

@@ -139,6 +139,20 @@ async def test_a_claim_reads_what_it_takes_and_not_the_queue(database: Database)
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 400, "the queue has thousands"
 
 
+async def test_a_claim_steps_over_a_full_workspace_without_reading_what_it_has_queued(database: Database) -> None:
+    full, small = bare_world(database), bare_world(database)
+    await full.crowd(await full.add(graph("a")), 20_000)
+    mine = await small.queued(await small.add(graph("a")), priority=5)
+    parameters = {"executor": full.executor, "limit": 4, **shares({full.workspace_id: 9}, 9)}
+    async with database.single() as connection:
+        rows = await connection.execute(text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {CLAIM}"), parameters)
+        plan: Any = rows.scalar_one()[0]["Plan"]
+    async with database.direct() as connection:
+        taken = await connection.fetch("SELECT id FROM runs WHERE executor_id = $1", full.executor)
+    assert [row["id"] for row in taken] == [mine]
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 200, "the queue has thousands"
+
+
 async def test_a_run_leaves_the_queue_with_whoever_claims_it_or_deletes_it(database: Database) -> None:
     w = bare_world(database)
     place = await w.add(graph("a"))

@@ -128,6 +128,23 @@ async def test_runs_are_listed_newest_first_page_by_page_and_by_what_is_asked(da
     assert not await w.reader.has_unfinished(WorkflowId(uuid7()))
 
 
+async def test_runs_that_ended_just_now_are_found_by_workspace_and_workflow(database: Database) -> None:
+    w, foreign = bare_world(database), bare_world(database)
+    first, second = await w.add(graph("a")), await w.add(graph("a"))
+    runs = [await w.owned(place) for place in (first, second, first, first)]
+    await foreign.owned(await foreign.add(graph("a")))
+    ages = dict(zip(runs, (2, 1, 0, 11), strict=True))
+    async with database.direct() as connection:
+        await connection.execute("UPDATE runs SET status = 'SUCCEEDED', finished_at = now()")
+        for run, age_s in ages.items():
+            statement = "UPDATE runs SET finished_at = now() - make_interval(secs => $2) WHERE id = $1"
+            await connection.execute(statement, run, age_s)
+    just = await w.reader.just_ended(w.workspace_id, 10, 9)
+    assert [run.id for run in just] == [runs[2], runs[1], runs[0]]
+    assert [run.id for run in await w.reader.just_ended(w.workspace_id, 10, 1)] == [runs[2]]
+    assert [run.id for run in await w.reader.just_ended(w.workspace_id, 10, 9, second[1])] == [runs[1]]
+
+
 async def test_a_run_is_found_within_its_workspace_alone(database: Database) -> None:
     w = bare_world(database)
     run = await w.owned(await w.add(graph("a b")))

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import text
 
-from domain.errors import Conflict, InvalidInput, NotFound, RateLimited, SecretUnreadable, SignatureRefused
+from domain.errors import Conflict, Contended, InvalidInput, NotFound, RateLimited, SecretUnreadable, SignatureRefused
 from domain.run import RunQuery, RunStatus
 from domain.signatures import SignedHeaders, sign
 from domain.webhooks import KEPT
 from domain.workflow import ConcurrencyPolicy, ConcurrencyStrategy, WorkflowSettings
+from persistence.run_counts import PostgresRunCounts
 from persistence.webhook_calls import PostgresWebhookCalls
 from runtime.encryption import Vault
 from runtime.rates import Tries
+from runtime.run_room import UNLIMITED, RunRoom
 from runtime.webhook_calls import WebhookCaller
 from runtime.webhook_sweep import DeliverySweep
 from tests.support.hooks import called_workflow, deliver
@@ -160,7 +162,8 @@ async def test_a_workflow_takes_its_webhooks_along(database: Database, services:
     assert await services.webhook_caller.find(token) is None
     with pytest.raises(NotFound):
         await services.webhook_caller.start(called, delivery, {})
-    assert [await count(database, name) for name in ("webhooks", "webhook_deliveries", "runs")] == [0, 0, 0]
+    assert [await count(database, name) for name in ("webhooks", "runs")] == [0, 0]
+    assert await count(database, "webhook_deliveries") == 1, "which go by age: there may be millions"
 
 
 async def test_a_published_version_whose_plug_in_is_gone_is_no_unknown_address(
@@ -212,6 +215,53 @@ async def test_a_call_is_refused_while_very_many_runs_wait(
     assert not await PostgresWebhookCalls(database).is_crowded(called.webhook, 2)
     assert await PostgresWebhookCalls(database).is_crowded(called.webhook, 1)
     assert len(engine.started) == 1
+
+
+async def test_a_workspace_that_may_have_no_more_runs_starts_none_by_webhooks_and_is_not_told_of_its_body(
+    database: Database, services: Services, ada: Principal
+) -> None:
+    token, _ = await hook(services, ada)
+    called, engine = await found(services, token), Engine()
+    full = caller(services, database, engine, room=RunRoom(0, PostgresRunCounts(database)))
+    with pytest.raises(RateLimited, match="ANABRANCH_LIMITS__UNFINISHED_RUNS") as refused:
+        await full.start(called, full.accept(called, SignedHeaders(), None, b"{}"), {})
+    assert (refused.value.retry_after_s, engine.started) == (30, [])
+    assert services.webhook_caller._room is not UNLIMITED
+
+
+async def test_a_webhook_that_somebody_is_long_in_changing_keeps_its_calls_two_seconds_at_most(
+    database: Database, services: Services, ada: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persistence.starts._SOON", "SET LOCAL lock_timeout = '50ms'")
+    token, _ = await hook(services, ada)
+    async with database.direct() as holder, holder.transaction():
+        await holder.execute("SELECT 1 FROM webhooks FOR UPDATE")
+        with pytest.raises(Contended):
+            await deliver(services, token, key="a")
+    assert (services.engine.run_count, await count(database, "runs")) == (0, 0)
+    assert not (await deliver(services, token, key="a")).is_existing
+
+
+async def test_whoever_has_only_the_url_spends_no_call_of_those_who_sign(
+    database: Database, services: Services, ada: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.webhook_calls.BURST", 1.0)
+    token, key = await hook(services, ada, is_signed=True)
+    called, clock = await found(services, token), Clock()
+    narrow = caller(services, database, clock=clock)
+    now = str(int(clock.now.timestamp()))
+    for _ in range(3):
+        narrow.admit(called)
+        with pytest.raises(SignatureRefused):
+            narrow.accept(called, SignedHeaders("m", now, "v1,AAAA"), None, b"{}")
+    rightly = SignedHeaders("m", now, sign(key, "m", now, b"{}"))
+    for _ in range(2):
+        narrow.admit(called)
+    narrow.accept(called, rightly, None, b"{}")
+    with pytest.raises(RateLimited):
+        narrow.accept(called, rightly, None, b"{}")
+    with pytest.raises(RateLimited):
+        narrow.admit(called)
 
 
 async def test_the_last_call_is_noted_to_the_minute(database: Database, services: Services, ada: Principal) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from uuid_utils.compat import uuid7
@@ -69,6 +69,15 @@ class Stored:
         """Read unfinished runs."""
         found = [run for run in self.runs.values() if run.workspace_id == workspace_id and not run.status.is_finished]
         found = [run for run in found if workflow_id in {None, run.workflow_id}]
+        return found[-limit:]
+
+    async def just_ended(
+        self, workspace_id: WorkspaceId, within_s: float, limit: int, workflow_id: WorkflowId | None = None
+    ) -> Sequence[Run]:
+        """Read runs that ended; `NOW` is when the test began."""
+        since = NOW + timedelta(seconds=asyncio.get_running_loop().time() - within_s)
+        found = [run for run in self.runs.values() if run.workspace_id == workspace_id and run.finished_at is not None]
+        found = [run for run in found if run.finished_at > since and workflow_id in {None, run.workflow_id}]
         return found[-limit:]
 
     def write(self, *events: Event, is_told: bool = True, is_own: bool = True) -> None:
