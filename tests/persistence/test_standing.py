@@ -138,9 +138,10 @@ async def test_what_meets_a_revocation_waits_for_it_and_is_refused(
     assert await key_names(database) == ["robot"]
 
 
+@pytest.mark.parametrize("has_key_only", [False, True])
 @pytest.mark.parametrize("end", ["revoked", "removed", "left"])
 async def test_deeds_that_overlap_keep_nobody_from_ending_a_key_and_none_of_them_waits_in_a_circle(
-    database: Database, machines: Machines, ada: Principal, end: str
+    database: Database, machines: Machines, ada: Principal, end: str, *, has_key_only: bool
 ) -> None:
     eve = await make_principal(database, "eve")
     await execute(
@@ -152,9 +153,14 @@ async def test_deeds_that_overlap_keep_nobody_from_ending_a_key_and_none_of_them
     members = MemberService(PostgresPeople(database).members, audit=machines.audit)
     secrets = SecretService(PostgresSecrets(database), vault(), clock=machines.clock, audit=machines.audit)
     member_id = await member_of(database, eve)
+    deed = machines.audit.deed(thief, AuditAction.SECRET_WRITTEN)
+    assert deed is not None
     async with database.connection() as connection:
-        # A deed that is under way has the key, and not its maker's membership yet.
-        await connection.execute(text("SELECT 1 FROM api_keys FOR NO KEY UPDATE"))
+        # A deed that is under way; it may have the key, and not its maker's membership yet.
+        if has_key_only:
+            await connection.execute(text("SELECT 1 FROM api_keys FOR NO KEY UPDATE"))
+        else:
+            await check_standing(through(connection), deed, home(ada))
         match end:
             case "revoked":
                 ending = asyncio.ensure_future(machines.keys.revoke(eve, thief.api_key_id))
@@ -165,8 +171,6 @@ async def test_deeds_that_overlap_keep_nobody_from_ending_a_key_and_none_of_them
         await until(lambda: is_waiting_for_a_lock(database))
         late = asyncio.ensure_future(secrets.create(thief, None, "LATE", "value", None))
         await until(lambda: is_waiting_for_a_lock(database, 2))
-        deed = machines.audit.deed(thief, AuditAction.SECRET_WRITTEN)
-        assert deed is not None
         await check_standing(through(connection), deed, home(ada))
     await ending
     with pytest.raises(Unauthenticated):
