@@ -78,3 +78,12 @@ async def test_all_who_wait_for_a_look_hear_at_once_that_the_database_does_not_a
     assert held.looks == 2
     held.fault = None
     assert await caller.again() is not None
+
+
+async def test_a_socket_whose_session_cannot_be_checked_is_closed_so_that_its_client_comes_again() -> None:
+    held = Held()
+    async with probing(probe_settings(session_check_s=0.05), held) as probe, opened(probe) as socket:
+        token, _ = held.sign_in()
+        await socket.init(authorization=f"Bearer {token}")
+        held.fault = RuntimeError("a fault of ours")
+        assert await socket.closed() == (1013, "The session cannot be checked; connect again")
