@@ -24,7 +24,7 @@ from gql.http import Endpoint
 from gql.observing import REQUEST_ID
 from gql.schema import build_schema
 from gql.trusted import load_trusted
-from gql.unread import Unread
+from gql.unread import Unread, grace_s
 from runtime.services import open_services as open_all_services
 
 if TYPE_CHECKING:
@@ -225,8 +225,7 @@ def server(app: Starlette, settings: Settings, *, on_started: Callable[[], None]
         log_level="warning",
         lifespan="on",
     )
-    # Who answers no ping for as long is closed, too.
-    return _Server(config, app, Unread(settings.api.ping_interval_s), on_started)
+    return _Server(config, app, Unread(grace_s(settings.api.ping_interval_s)), on_started)
 
 
 async def serve(app: Starlette, settings: Settings, *, on_started: Callable[[str], None] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     from runtime.services import Services
 
 _MOST_KNOWN: Final = 10_000
+_MOST_NETWORKS: Final = 10_000
 _AT_ONCE: Final = 5
 """New texts of one network that are looked up at the same time."""
+_ONE_EACH_S: Final = 1.0
+"""While the door is closed, a text of its network is looked up so often."""
 
 
 class KeyDoor:
@@ -28,13 +32,15 @@ class KeyDoor:
     Access tokens pass: one that nobody has signed is refused without a look-up. Of keys' texts pass those that were right
     before in this process, whatever else comes from their network; those that were wrong stay so, since no text is ever
     made again. All others pass while the network's own door is open: it closes for half a minute behind 20 different
-    wrong texts within a minute. The door of sign-ins is another one: who tries keys closes it to nobody.
+    wrong texts within a minute. Even then one text a second is looked up, so that whoever comes with a right one from behind
+    the same address as a flood gets in. The door of sign-ins is another one: who tries keys closes it to nobody.
     """
 
     def __init__(self) -> None:
         self._floods = Floods()
         self._right: OrderedDict[bytes, None] = OrderedDict()
         self._wrong: OrderedDict[bytes, None] = OrderedDict()
+        self._closed_looks: OrderedDict[str, float] = OrderedDict()
         # Each is there as long as somebody waits for it.
         self._queues: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
@@ -50,11 +56,12 @@ class KeyDoor:
         if text in self._right:
             return await self._look(services, token, text, address)
         # A few at a time, or a burst would be through before the first of it has turned out to be wrong.
-        async with self._queues.setdefault(network_of(address), asyncio.Semaphore(_AT_ONCE)):
+        network = network_of(address)
+        async with self._queues.setdefault(network, asyncio.Semaphore(_AT_ONCE)):
             if text in self._wrong:
                 self._wrong.move_to_end(text)
                 return None
-            if self._floods.closed_s(address) <= 0:
+            if self._floods.closed_s(address) <= 0 or self._has_turn(network):
                 return await self._look(services, token, text, address)
         await self._floods.admit(address)
         return await self.find_caller(services, token, address)  # it has opened this moment
@@ -65,9 +72,21 @@ class KeyDoor:
             _keep(self._right, text)
             return caller
         self._right.pop(text, None)
+        # Texts are counted, not requests: many may be under way with the one that was revoked this moment.
+        if text not in self._wrong:
+            self._floods.refused(address)
         _keep(self._wrong, text)
-        self._floods.refused(address)
         return None
+
+    def _has_turn(self, network: str) -> bool:
+        now = time.monotonic()
+        if now - self._closed_looks.get(network, -_ONE_EACH_S) < _ONE_EACH_S:
+            return False
+        self._closed_looks[network] = now
+        self._closed_looks.move_to_end(network)
+        if len(self._closed_looks) > _MOST_NETWORKS:
+            self._closed_looks.popitem(last=False)
+        return True
 
 
 def _keep(kept: OrderedDict[bytes, None], text: bytes) -> None:

@@ -126,7 +126,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         if self._principal is not None:
             self._handshake.scope[SILENT].end()  # one of nobody's stays counted: a network has only so many of those
             self._caller = Caller(self._services, self._token, self._principal)
-            self._start(self._watch_session(self._principal), "session")
+            self._start(self._watch_session(self._caller, self._principal), "session")
 
     async def _subscribe(self, message: Subscribe) -> None:
         if not self._is_acknowledged:
@@ -150,12 +150,12 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         context = Context(self._services, self._principal, address=self.context.address, origin=self.context.origin)
         observed = Observed(self._services.metrics, "socket")
         observed.context, observed.outcome = context, "canceled"
-        self._contexts[asyncio.current_task()] = context
         self._sockets.operation_count += 1
         try:
             if self._caller is not None:
                 await self._meet(await self._caller.now())
                 context.maybe_principal = self._principal
+            self._contexts[asyncio.current_task()] = context
             observed.outcome = await self._execute(message, context)
         except WebSocketDisconnected:
             # The client has left in the middle: no fault, and nobody to be told.
@@ -241,21 +241,19 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
                 await self._close(4408, "Nothing is read")
                 return
 
-    async def _watch_session(self, principal: Principal) -> None:
+    async def _watch_session(self, caller: Caller, principal: Principal) -> None:
         """Watch until the socket is closed: nobody may go on whom nothing watches any more."""
         try:
-            await self._check_session(principal)
+            await self._check_session(caller, principal)
         except WebSocketDisconnected:
             raise
         except Exception:
-            await self._close(1011, "The session cannot be checked; connect again")
+            await self._close(1013, "The session cannot be checked; connect again")
             raise
 
-    async def _check_session(self, principal: Principal) -> None:
+    async def _check_session(self, caller: Caller, principal: Principal) -> None:
         """Close when the token expires or its session ends; end the operations when the caller's rights change."""
-        async with aclosing(
-            session_checks(self._services, self._token, principal, self._limits.session_check_s)
-        ) as checks:
+        async with aclosing(session_checks(caller.again, principal, self._limits.session_check_s)) as checks:
             async for fresh in checks:
                 await self._meet(fresh)
 
@@ -269,9 +267,9 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             await self._end_others(refusal("Your rights have changed; subscribe again.", "FORBIDDEN"))
 
     async def _end_others(self, error: GraphQLError) -> None:
-        """End all operations but the one that asks, which begins with the new rights."""
+        """End the operations that have begun; those that still wait to know their caller begin with the new rights."""
         for id_, task in list(self._running.items()):
-            if task is asyncio.current_task():
+            if task not in self._contexts:
                 continue
             del self._running[id_]
             self._stop(task)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING
 
 from graphql import GraphQLError
 from starlette.responses import Response
 from strawberry.http.websocket_origin import is_same_origin, normalize_allowed_origins, normalize_origin
 
-from gql.credentials import sent_token
+from gql.credentials import find_caller, sent_token
 from gql.observing import outcome_of
 from gql.presenting import MASKED, present, refusal
 from gql.requests import INVALID_TOKEN, Refused
@@ -206,7 +207,8 @@ class Stream(Response):
 
     async def _watch_session(self, principal: Principal) -> None:
         every_s = self._limits.session_check_s
-        async with aclosing(session_checks(self._context.services, self._token, principal, every_s)) as checks:
+        find = partial(find_caller, self._context.services, self._token)
+        async with aclosing(session_checks(find, principal, every_s)) as checks:
             async for fresh in checks:
                 if fresh is None:
                     raise Broken(refusal("The session has ended.", "UNAUTHENTICATED"))

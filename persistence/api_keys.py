@@ -12,7 +12,7 @@ from domain.api_keys import ApiKey, KeyHolder
 from domain.audit import AuditAction
 from domain.errors import InvalidInput, LimitExceeded, NotFound
 from domain.identity import Role, Scope, User
-from domain.ids import ApiKeyId, Prefix, UserId, WorkspaceId, to_global
+from domain.ids import ApiKeyId, MemberId, Prefix, UserId, WorkspaceId, to_global
 from persistence.audit import insert_deeds
 from persistence.key_tables import api_keys
 from persistence.paging import read_page, read_pages
@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 
 _MAX_KEYS = 1_000
 _SHOWN = [api_keys.c[name] for name in ApiKey.__slots__]
+
+
+async def hold_keys_of(connection: AsyncConnection, member_id: MemberId) -> None:
+    """Hold the keys of a member who is to be removed, until the transaction ends; before the caller is held."""
+    theirs = select(api_keys.c.id).where(api_keys.c.member_id == member_id, api_keys.c.revoked_at.is_(None))
+    await connection.execute(theirs.with_for_update(key_share=True))
 
 
 async def revoke_keys_of(
@@ -209,10 +215,14 @@ class PostgresApiKeys:
 async def _begin(connection: AsyncConnection, key: ApiKey, deed: Deed) -> None:
     """Check that the caller may still do it, before the change: a key may end or rotate itself.
 
-    Changes of a workspace's keys come one after the other: of two keys that end each other one is first.
+    Changes of a workspace's keys come one after the other: of two keys that end each other one is first. The key that changes
+    is held before its maker's membership, as in what it does itself.
     """
-    its = select(workspaces.c.id).where(workspaces.c.id == key.workspace_id)
-    await connection.execute(its.with_for_update(key_share=True))
+    for its in (
+        select(workspaces.c.id).where(workspaces.c.id == key.workspace_id),
+        select(api_keys.c.id).where(api_keys.c.id == key.id),
+    ):
+        await connection.execute(its.with_for_update(key_share=True))
     await check_standing(through(connection), deed, key.workspace_id)
 
 

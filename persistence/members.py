@@ -13,7 +13,7 @@ from domain.errors import NotFound
 from domain.identity import Role
 from domain.ids import MemberId, UserId, WorkspaceId
 from domain.members import GRANTABLE, Member, check_removal, check_role_change
-from persistence.api_keys import revoke_keys_of
+from persistence.api_keys import hold_keys_of, revoke_keys_of
 from persistence.audit import insert_deeds
 from persistence.member_tables import invitations
 from persistence.paging import read_pages
@@ -108,6 +108,8 @@ class PostgresMembers:
             Conflict: the workspace would be left without an owner.
         """
         async with self._database.connection() as connection:
+            await hold_workspace(connection, workspace_id)
+            await hold_keys_of(connection, member_id)
             held = await _held(connection, member_id, workspace_id, by, deed)
             check_removal(held.own, held.member.role, held.owner_count, is_own=held.member.user_id == by)
             await revoke_keys_of(connection, workspace_id, held.member.user_id, datetime.now(UTC), deed)

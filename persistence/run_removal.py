@@ -5,6 +5,7 @@ Who has ended never begins again and calls nobody any more, so the runs that are
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _PATH: Final = ("input", "id")
 _REPEATS: Final = 4
+_MAX_AT_ONCE: Final = 4
+"""Connections beside the pool; others wait, or as many as people ask for would be opened."""
 # Whoever merges the streamed texts of runs, or is frozen within a transaction, holds rows for longer than people wait.
 _PATIENCE: Final = "SET LOCAL lock_timeout = '10s'"
 
@@ -56,6 +59,7 @@ class PostgresRunRemoval:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._room = asyncio.Semaphore(_MAX_AT_ONCE)
 
     async def remove(self, workspace_id: WorkspaceId, run_id: RunId, deed: Deed) -> Sequence[RunId]:
         """Delete a run and all that it called, with their logs, inputs and outputs; return which they were.
@@ -67,7 +71,7 @@ class PostgresRunRemoval:
             Unauthenticated, Forbidden: the caller may not do it any more; see `check_standing`.
         """
         # Many events take longer to delete than a query may last: hence a connection without a statement timeout.
-        async with self._database.direct() as connection:
+        async with self._room, self._database.direct() as connection:
             try:
                 for _ in range(_REPEATS):
                     with suppress(asyncpg.DeadlockDetectedError):

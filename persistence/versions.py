@@ -16,7 +16,7 @@ from domain.workflow_changes import WorkflowChangeKind
 from persistence.audit import write_deed
 from persistence.layouts import read_layout
 from persistence.paging import read_counts, read_pages
-from persistence.tables import collections, connections, data_tables, secrets, workflows
+from persistence.tables import collections, connections, data_tables, secrets, workflows, workspaces
 from persistence.uses import read_uses, through, write_uses
 from persistence.version_tables import workflow_versions
 from persistence.workflow_changes import record
@@ -70,6 +70,9 @@ class PostgresVersions:
         is_this = and_(workflows.c.id == workflow.id, workflows.c.workspace_id == workflow.workspace_id)
         uses = uses_of(workflow.definition, self._kinds)
         async with self._database.connection() as connection:
+            # First of all the workspace, as in its deletion: a version refers to it, and would wait with all this held.
+            its_workspace = select(workspaces.c.id).where(workspaces.c.id == workflow.workspace_id)
+            await connection.execute(its_workspace.with_for_update(read=True, key_share=True))
             # What is used comes before who uses it, as in every deletion: so none waits for the other in a circle.
             await _hold(connection, workflow.workspace_id, uses)
             # Weaker than FOR UPDATE: another publication may hold this workflow as one that it uses.

@@ -49,14 +49,14 @@ class PostgresWebhooks:
         """
         values = {name: getattr(webhook, name) for name in Webhook.__slots__ if name != "is_signed"}
         async with self._database.connection() as connection:
-            # The workflow's row first, as whoever deletes it takes it; the workspace's keeps two additions from both being
-            # the last one.
-            its_workflow = select(workflows.c.id).where(workflows.c.id == webhook.workflow_id)
-            if (await connection.execute(its_workflow.with_for_update(read=True, key_share=True))).first() is None:
-                raise NotFound("There is no workflow with this id.", path=["input", "workflowId"])
+            # The workspace's row keeps two additions from both being the last one. It comes first, as in its deletion,
+            # which would wait for the workflow's.
             await connection.execute(
                 select(workspaces.c.id).where(workspaces.c.id == webhook.workspace_id).with_for_update(key_share=True)
             )
+            its_workflow = select(workflows.c.id).where(workflows.c.id == webhook.workflow_id)
+            if (await connection.execute(its_workflow.with_for_update(read=True, key_share=True))).first() is None:
+                raise NotFound("There is no workflow with this id.", path=["input", "workflowId"])
             counted = select(func.count()).where(webhooks.c.workspace_id == webhook.workspace_id)
             if (await connection.execute(counted)).scalar_one() >= _MAX_WEBHOOKS:
                 message = f"A workspace has at most {_MAX_WEBHOOKS:,} webhooks; delete some."

@@ -50,6 +50,8 @@ _REMOVE: Final = (
     f"DELETE FROM chunks WHERE collection_id IN {_ITS_COLLECTIONS}",  # noqa: S608 -- a constant
     "DELETE FROM documents WHERE workspace_id = $1",
     "DELETE FROM collections WHERE workspace_id = $1",
+    # Before the members, whom the workspace takes along: deeds hold a key, then its maker's membership.
+    "DELETE FROM api_keys WHERE workspace_id = $1",
     "DELETE FROM workspaces WHERE id = $1",
 )
 
@@ -128,7 +130,8 @@ class PostgresWorkspaces:
                 if await connection.fetchval(_HOLD, workspace_id) is None:
                     raise NotFound(path=["input", "id"])
                 if deed is not None:
-                    await check_standing(connection.fetch, deed)
+                    # Unheld: this takes minutes, and the caller's other requests would wait for the row until the end.
+                    await check_standing(connection.fetch, deed, is_held=False)
                 if await connection.fetchval(_ROLE, workspace_id, by) != Role.OWNER.value:
                     raise Forbidden("Only an owner can delete the workspace.")
                 if await connection.fetchval(_UNFINISHED, *unfinished) is not None:

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from runtime.encryption import Vault
 
 _ANY = "any"
+_LEAST_ALONE = 12
+"""Shorter BASIC passwords are often constants that everybody knows and answers use as words, such as `api_token`."""
 _REFUSALS = frozenset({"ADDRESS_REFUSED", "INVALID_URL"})
 
 
@@ -374,7 +376,8 @@ def _credential(settings: HttpAuthSettings, value: str, caps: Caps) -> Credentia
         case HttpAuthScheme.BASIC:
             pair = f"{settings.username or ''}:{value}"
             sent = b64encode(pair.encode()).decode()
-            return Credential({"Authorization": f"Basic {sent}"}, {}, origins, caps, (pair, value))
+            alone = (value,) if len(value) >= _LEAST_ALONE else ()
+            return Credential({"Authorization": f"Basic {sent}"}, {}, origins, caps, (pair, *alone))
         case HttpAuthScheme.BEARER:
             return Credential({"Authorization": f"Bearer {value}"}, {}, origins, caps)
         case HttpAuthScheme.HEADER:

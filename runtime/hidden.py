@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from domain.json_value import Json
 
+_LEAST_IN_NAMES: Final = 16
+"""A shorter value may be a word of a peer's own, as some passwords are that everybody uses: its name would be gone."""
 _LEAST: Final = 8
 """Shorter values are left alone: they would be found in any text, and guessed from its holes."""
 
@@ -25,10 +27,12 @@ _LEAST: Final = 8
 class Hidden:
     """The values that one attempt got to know, in the forms in which a peer may repeat them."""
 
-    __slots__ = ("_forms", "_pattern")
+    __slots__ = ("_forms", "_in_names", "_long_forms", "_pattern")
 
     def __init__(self, values: Iterable[str | None] = ()) -> None:
         self._forms: set[str] = set()
+        self._long_forms: set[str] = set()
+        self._in_names: re.Pattern[str] | None = None
         self._pattern: re.Pattern[str] | None = None
         self.add(values)
 
@@ -38,19 +42,20 @@ class Hidden:
 
     def add(self, values: Iterable[str | None]) -> None:
         """Hide more values; those of fewer than 8 characters stay visible."""
-        found = {form for value in values if value for form in _forms(value)} - self._forms
+        given = [value for value in values if value]
+        self._long_forms |= {form for value in given if len(value) >= _LEAST_IN_NAMES for form in _forms(value)}
+        found = {form for value in given for form in _forms(value)} - self._forms
         if not found:
             return
         self._forms |= found
-        # The longest first: of two that begin alike, the rest of the longer one would stay.
-        self._pattern = re.compile("|".join(re.escape(form) for form in sorted(self._forms, key=len, reverse=True)))
+        self._pattern, self._in_names = _compiled(self._forms), _compiled(self._long_forms)
 
     def text(self, text: str) -> str:
         """Return a text without the values."""
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
     def json(self, value: Json) -> Json:
-        """Return JSON without the values, names of fields and digits of numbers included."""
+        """Return JSON without the values, digits of numbers included; in names of fields only those of 16 characters and more."""
         if self._pattern is None or value is None or isinstance(value, bool):
             return value
         if isinstance(value, str):
@@ -59,8 +64,11 @@ class Hidden:
             return MASK if self._pattern.search(json.dumps(value)) else value
         if isinstance(value, dict):
             fields = cast("Mapping[str, Json]", value)
-            return {self.text(name): self.json(field) for name, field in fields.items()}
+            return {self._name(name): self.json(field) for name, field in fields.items()}
         return [self.json(item) for item in cast("list[Json]", value)]
+
+    def _name(self, name: str) -> str:
+        return name if self._in_names is None else self._in_names.sub(MASK, name)
 
     def cut(self, text: str) -> tuple[str, str]:
         """Return a piece of a stream without the values, and its end that may be the beginning of one."""
@@ -71,6 +79,11 @@ class Hidden:
             if any(form.startswith(text[-size:]) for form in self._forms):
                 return text[:-size], text[-size:]
         return text, ""
+
+
+def _compiled(forms: set[str]) -> re.Pattern[str] | None:
+    # The longest first: of two that begin alike, the rest of the longer one would stay.
+    return re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))) if forms else None
 
 
 def _forms(value: str) -> set[str]:

@@ -25,7 +25,8 @@ class Credential:
     caps: Caps | None = None
     """The limits of the connection."""
     parts: tuple[str, ...] = field(default=(), repr=False)
-    """What a peer may read out of what it is sent, besides the values themselves: the password in a BASIC header."""
+    """What a peer may read out of what it is sent, besides the values themselves, and is worth hiding: of a BASIC header the
+    name with the password, and the password of 12 characters or more."""
 
 
 @dataclass(frozen=True, slots=True)

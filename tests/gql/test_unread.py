@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import connect
 
-from gql.unread import Unread
+from gql.unread import Unread, grace_s
 from tests.support.graphql_socket import PROTOCOL, Socket
 from tests.support.probe import probe_settings, probing
 from tests.support.streams import unread
@@ -58,6 +58,7 @@ def open_files() -> int:
 async def test_peers_that_read_nothing_are_gone_while_the_server_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("socket", "streams"):
         monkeypatch.setattr(f"gql.{module}._CLEAN_UP_S", 0.1)
+    monkeypatch.setattr("gql.unread._LEAST_S", 0.2)
     quick: dict[str, Any] = {"heartbeat_interval_s": 0.2, "ping_interval_s": 0.2}
     async with probing(probe_settings(**quick)) as probe, looking(probe), AsyncExitStack() as peers:
         before = open_files()
@@ -86,6 +87,10 @@ class Written:
 
     def abort(self) -> None:
         self.is_aborted = True
+
+
+def test_whoever_pauses_has_a_minute_at_least() -> None:
+    assert [grace_s(interval) for interval in (1, 20, 60)] == [60, 60, 180]
 
 
 def test_whoever_reads_however_slowly_or_is_not_closed_is_left_in_peace() -> None:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from uuid_utils.compat import uuid7
@@ -26,7 +27,7 @@ from tests.support.kinds import graph
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from domain.ids import GraphId, WorkflowId
     from domain.usage import UsageBucket
@@ -253,3 +254,28 @@ async def test_compaction_passes_a_deleted_run_over(database: Database) -> None:
         assert await PostgresCompaction(database).compact(NOW.replace(year=2027), 10) == 1
         await removed(w, second)
         assert await PostgresCompaction(database).compact(NOW.replace(year=2027), 10) == 0
+
+
+async def test_however_many_runs_are_deleted_at_once_few_connections_are_opened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened = most = 0
+
+    class Counting:
+        @asynccontextmanager
+        async def direct(self) -> AsyncGenerator[None]:
+            nonlocal opened, most
+            opened += 1
+            most = max(most, opened)
+            yield
+            opened -= 1
+
+    async def remove(*_: object) -> list[RunId]:
+        await asyncio.sleep(0)
+        return []
+
+    monkeypatch.setattr(run_removal, "_remove", remove)
+    removal = PostgresRunRemoval(cast("Database", Counting()))
+    run_id = RunId(uuid7())
+    await asyncio.gather(*(removal.remove(WorkspaceId(uuid7()), run_id, deed(run_id)) for _ in range(50)))
+    assert most == 4

@@ -16,6 +16,8 @@ from domain.ports.paging import PageRequest
 from persistence.key_tables import api_keys
 from persistence.people import PostgresPeople
 from persistence.secrets import PostgresSecrets
+from persistence.standing import check_standing
+from persistence.uses import through
 from runtime.invitations import InvitationService
 from runtime.members import MemberService
 from runtime.secrets import SecretService
@@ -53,10 +55,10 @@ async def execute(database: Database, statement: str, **values: object) -> None:
         await connection.execute(text(statement), values)
 
 
-async def is_waiting_for_a_lock(database: Database) -> bool:
+async def is_waiting_for_a_lock(database: Database, count: int = 1) -> bool:
     statement = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with database.single() as connection:
-        return bool((await connection.execute(text(statement))).scalar_one())
+        return (await connection.execute(text(statement))).scalar_one() >= count
 
 
 async def key_names(database: Database) -> list[str]:
@@ -134,6 +136,62 @@ async def test_what_meets_a_revocation_waits_for_it_and_is_refused(
     with pytest.raises(Unauthenticated):
         await late
     assert await key_names(database) == ["robot"]
+
+
+@pytest.mark.parametrize("has_key_only", [False, True])
+@pytest.mark.parametrize("end", ["revoked", "removed", "left"])
+async def test_deeds_that_overlap_keep_nobody_from_ending_a_key_and_none_of_them_waits_in_a_circle(
+    database: Database, machines: Machines, ada: Principal, end: str, *, has_key_only: bool
+) -> None:
+    eve = await make_principal(database, "eve")
+    await execute(
+        database, "UPDATE members SET workspace_id = :home WHERE user_id = :eve", home=home(ada), eve=eve.user.id
+    )
+    eve = replace(eve, roles={home(ada): Role.OWNER})
+    thief = await robot(machines, eve)
+    assert thief.api_key_id is not None
+    members = MemberService(PostgresPeople(database).members, audit=machines.audit)
+    member_id = await member_of(database, eve)
+    deed = machines.audit.deed(thief, AuditAction.SECRET_WRITTEN)
+    assert deed is not None
+
+    async def another() -> None:
+        async with database.connection() as connection:
+            await check_standing(through(connection), deed, home(ada))
+
+    async with database.connection() as connection:
+        # A deed that is under way; it may have the key, and not its maker's membership yet.
+        if has_key_only:
+            await connection.execute(text("SELECT 1 FROM api_keys FOR NO KEY UPDATE"))
+        else:
+            await check_standing(through(connection), deed, home(ada))
+        match end:
+            case "revoked":
+                ending = asyncio.ensure_future(machines.keys.revoke(eve, thief.api_key_id))
+            case "removed":
+                ending = asyncio.ensure_future(members.remove(ada, member_id))
+            case _:
+                ending = asyncio.ensure_future(members.remove(eve, member_id))
+        await until(lambda: is_waiting_for_a_lock(database))
+        late = asyncio.create_task(another())
+        await until(lambda: is_waiting_for_a_lock(database, 2))
+        await check_standing(through(connection), deed, home(ada))
+    await ending
+    with pytest.raises(Unauthenticated):
+        await late
+
+
+async def test_a_deletion_that_takes_long_keeps_the_rows_of_who_asked_for_it_free(
+    database: Database, machines: Machines, ada: Principal
+) -> None:
+    deed = machines.audit.deed(ada, AuditAction.WORKSPACE_UPDATED)
+    async with database.connection() as connection:
+        # Somebody holds what the deletion takes last.
+        await connection.execute(text("SELECT 1 FROM members FOR UPDATE"))
+        removing = asyncio.create_task(PostgresPeople(database).workspaces.remove(home(ada), ada.user.id, deed=deed))
+        await until(lambda: is_waiting_for_a_lock(database))
+        await execute(database, "SELECT 1 FROM sessions FOR UPDATE NOWAIT")
+    assert await removing == []
 
 
 async def test_whoever_has_signed_out_deletes_no_workspace(

@@ -9,17 +9,20 @@ import pytest
 from sqlalchemy import delete, insert, select, text
 from uuid_utils.compat import uuid7
 
+from domain.audit import AuditAction, Deed
 from domain.errors import Conflict, CursorInvalid, InUse, NotFound
-from domain.ids import VersionId, WorkflowId
+from domain.ids import VersionId, WebhookId, WorkflowId
 from domain.ports.paging import PageRequest
 from domain.ports.repositories import WorkflowRow
 from domain.ports.versions import Publication
 from domain.uses import NodeUse, Usable, Use, UseKind
+from domain.webhooks import Webhook
 from domain.workflow import Definition, Graph, GraphNode, Position, Published, WorkflowFilter, WorkflowOrder
 from persistence.tables import connections
 from persistence.uses import write_uses
 from persistence.version_tables import workflow_versions
 from persistence.versions import PostgresVersions
+from persistence.webhooks import PostgresWebhooks
 from persistence.workflows import PostgresWorkflows
 from runtime.registry import load_registry
 from tests.support.identity import START, make_principal
@@ -282,3 +285,30 @@ async def test_a_version_keeps_the_layout_that_it_was_published_with(store: Stor
     assert version.layout == {"n0": Position(x=1, y=2)}
     assert not moved.has_unpublished_changes
     assert await store.versions.publish(moved, store.publication()) == version
+
+
+@pytest.mark.parametrize("is_webhook", [False, True], ids=["published", "called"])
+async def test_what_meets_the_deletion_of_the_workspace_waits_for_it_with_nothing_in_hand_that_it_needs(
+    store: Store, is_webhook: bool
+) -> None:
+    workflow = await store.add("one", "https://a.example")
+    webhook = Webhook(WebhookId(uuid7()), store.home, workflow.id, "shop", "wh_x", False, None, START)
+    deed = Deed(AuditAction.WEBHOOK_CREATED, START, store.actor.user.id)
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+
+    async def is_waiting() -> bool:
+        async with store.database.connection() as connection:
+            return bool((await connection.execute(waiting)).scalar_one())
+
+    async with store.database.connection() as connection:
+        await connection.execute(text("SELECT 1 FROM workspaces FOR UPDATE"))
+        if is_webhook:
+            late = asyncio.ensure_future(PostgresWebhooks(store.database).add(webhook, b"hash", None, deed))
+        else:
+            late = asyncio.ensure_future(store.versions.publish(workflow, store.publication()))
+        await until(is_waiting)
+        await connection.execute(text("SELECT 1 FROM workflows FOR UPDATE NOWAIT"))
+        await connection.execute(text("DELETE FROM workflows"))
+        await connection.execute(text("DELETE FROM workspaces"))
+    with pytest.raises(NotFound):
+        await late

@@ -123,7 +123,7 @@ async def test_a_model_without_a_key_is_a_connection_too(service: ConnectionServ
                 {"Authorization": "Basic YWRhOmNhbmFyeS03YzJl"},
                 {},
                 frozenset({ORIGIN}),
-                parts=(f"ada:{CANARY}", CANARY),
+                parts=(f"ada:{CANARY}",),
             ),
         ),
         (

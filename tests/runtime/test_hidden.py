@@ -22,7 +22,7 @@ from runtime.execute import Failed, Succeeded, execute_node
 from runtime.hidden import Hidden
 from tests.runtime.test_execute import WORKSPACE, Secretive, node
 
-SECRET = 'pa"ss/wörd\\+1'
+SECRET = 'pa"ss/wörd\\+1-long'
 
 
 class Knowing(Secretive):
@@ -124,3 +124,21 @@ async def test_the_password_in_a_basic_header_is_hidden_too_however_a_peer_write
     )
     assert isinstance(outcome, Succeeded)
     assert {told.rstrip("=") for told in json.loads(outcome.output)["body"]} == {"•••"}
+
+
+def test_a_short_value_leaves_names_of_fields_as_they_are_and_hides_no_long_one_in_them() -> None:
+    long_ = "api_token-and-much-more"
+    hidden = Hidden(["api_token", long_])
+    assert hidden.json({"api_token": "api_token", f"<{long_}>": 1}) == {"api_token": "•••", "<•••>": 1}
+
+
+@pytest.mark.parametrize(("password", "alone"), [("api_token", False), ("twelve-chars", True)])
+async def test_a_short_password_of_a_basic_header_is_hidden_in_the_pair_and_its_base64_only(
+    password: str, *, alone: bool
+) -> None:
+    settings = HttpAuthSettings(HttpAuthScheme.BASIC, ("https://a.example",), "ada")
+    credential = credential_of(settings, password, Caps(ConnectionId(uuid7()), "api"))
+    sent = credential.headers["Authorization"]
+    hidden = Hidden([sent, sent.partition(" ")[2], *credential.parts])
+    assert hidden.text(f"{sent} ada:{password} {b64encode(f'ada:{password}'.encode()).decode()}") == "••• ••• •••"
+    assert hidden.text(password) == ("•••" if alone else password)

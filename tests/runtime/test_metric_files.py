@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
@@ -12,7 +13,7 @@ from runtime.metric_files import EndedProcesses, exposition
 from tests.support.prometheus import values
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import pytest
 
 
 def counted(folder: Path, process_id: int) -> None:
@@ -95,3 +96,37 @@ def test_whoever_reads_meanwhile_never_counts_twice_or_misses_anything(tmp_path:
             assert told(tmp_path)[:4] == expected(30, alive=0)[:4]
         merging.result()
     assert told(tmp_path) == expected(30, alive=0)
+
+
+def test_what_was_added_up_is_not_added_again_when_its_file_cannot_be_removed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, unlink = EndedProcesses(str(tmp_path)), Path.unlink
+
+    def refuse(file: Path, *given: Any, **named: Any) -> None:
+        if file.name == "counter_1.db":
+            raise PermissionError
+        unlink(file, *given, **named)
+
+    counted(tmp_path, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        ended.add(1)
+    ended.add(2)
+    assert told(tmp_path) == expected(1, alive=0)
+
+
+def test_gauges_that_cannot_be_dropped_are_no_fault_of_the_supervisors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = EndedProcesses(str(tmp_path))
+    counted(tmp_path, 1)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("runtime.metric_files.multiprocess.mark_process_dead", refuse)
+        ended.add(1)
+    ended.add(1)
+    assert told(tmp_path) == expected(1, alive=0)
