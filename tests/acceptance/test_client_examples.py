@@ -79,6 +79,31 @@ async def test_every_event_is_printed_once_and_in_order_though_the_line_breaks_a
     assert done.lines[-1] == f"Output: {json.dumps({'story': story}, ensure_ascii=False, separators=(',', ':'))}"
 
 
+@pytest.mark.parametrize("code", [1000, 1011])
+async def test_sockets_that_are_closed_bring_each_event_once(
+    example: Example, code: int, database_url: str, data_dir: Path
+) -> None:
+    async with serving_example(database_url, data_dir) as served:
+        served.tell_a_story()
+        done = await example.follow(served, lambda line: served.break_off(line, lambda: served.proxy.close(code)))
+        assert (done.status, served.proxy.cuts) == (0, PARTS), done.complaints
+        assert event_lines(done.lines) == [line_of(event) for event in await served.log()]
+
+
+async def test_a_network_that_falls_silent_is_given_up_and_the_log_goes_on(
+    example: Example, database_url: str, data_dir: Path
+) -> None:
+    async with serving_example(database_url, data_dir) as served:
+        served.tell_a_story()
+
+        def hush_once(line: str) -> None:
+            served.break_off(line, lambda: None if served.proxy.cuts else served.proxy.hush())
+
+        done = await example.follow(served, hush_once)
+        assert (done.status, served.proxy.cuts) == (0, 1), done.complaints
+        assert event_lines(done.lines) == [line_of(event) for event in await served.log()]
+
+
 async def test_the_workflow_is_changed_and_not_made_twice(example: Example, database_url: str, data_dir: Path) -> None:
     async with serving_example(database_url, data_dir) as served:
         statuses = [(await example.follow(served)).status for _ in range(2)]

@@ -57,6 +57,14 @@ async def test_they_do_so_even_if_it_breaks_at_each(start: promises.Start, datab
         await promises.keeps_them_though_the_line_breaks_at_each(start, served)
 
 
+@pytest.mark.parametrize("code", [1000, 1011])
+async def test_they_do_so_when_sockets_are_closed(
+    start: promises.Start, code: int, database_url: str, data_dir: Path
+) -> None:
+    async with serving_example(database_url, data_dir) as served:
+        await promises.keeps_them_though_sockets_are_closed(start, served, code)
+
+
 async def test_the_store_joins_the_pages_of_a_connection(
     start: promises.Start, database_url: str, data_dir: Path
 ) -> None:

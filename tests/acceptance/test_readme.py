@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
 
 from domain.document import load
 from domain.references import WorkspaceNames
@@ -48,12 +52,16 @@ async def ask(http: aiohttp.ClientSession, query: str, **variables: Any) -> Any:
     return answer
 
 
+def client() -> Callable[..., AsyncIterator[dict[str, Any]]]:
+    names: dict[str, Any] = {}
+    exec(compile(block("python"), "README.md", "exec"), names)  # noqa: S102 - our own documentation
+    return names["watch"]
+
+
 async def test_the_client_watches_a_run_to_its_end_and_goes_on_behind_a_cursor(
     database_url: str, tmp_path: Path
 ) -> None:
-    names: dict[str, Any] = {}
-    exec(compile(block("python"), "README.md", "exec"), names)  # noqa: S102 - our own documentation
-    watch: Callable[..., AsyncIterator[dict[str, Any]]] = names["watch"]
+    watch = client()
     graph = load(block("yaml")).definition.graph.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     async with serving_anabranch(settings_on(database_url, tmp_path)) as url:
         async with aiohttp.ClientSession(url) as http:
@@ -68,3 +76,26 @@ async def test_the_client_watches_a_run_to_its_end_and_goes_on_behind_a_cursor(
         assert events[-1]["output"] == {"shout": {"text": "HELLO, ADA!"}}
         rest = [event async for event in watch(socket, token, run, events[2]["cursor"])]
         assert rest == events[3:]
+
+
+@pytest.mark.parametrize(
+    ("payload", "fault", "words"),
+    [
+        ({"data": {"runEvents": {"seq": 1}}}, ConnectionError, "before the run had ended"),
+        ({"data": None, "errors": [{"message": "something broke"}]}, RuntimeError, "something broke"),
+    ],
+)
+async def test_the_client_says_so_when_a_socket_ends_before_the_run_or_an_event_has_failed(
+    payload: dict[str, Any], fault: type[Exception], words: str
+) -> None:
+    async def stop(socket: ServerConnection) -> None:
+        await socket.recv()
+        await socket.send(json.dumps({"type": "connection_ack"}))
+        await socket.recv()
+        await socket.send(json.dumps({"type": "next", "id": "1", "payload": payload}))
+        await socket.close(1001)
+
+    async with serve(stop, "127.0.0.1", 0, subprotocols=[Subprotocol("graphql-transport-ws")]) as server:
+        [address] = [socket.getsockname() for socket in server.sockets]
+        with pytest.raises(fault, match=words):
+            _ = [event async for event in client()(f"ws://127.0.0.1:{address[1]}", "token", "run_1")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,14 +12,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+LEFT = ("examples/.env", "examples/plugin/.env", "examples/plugin/dist/x", "examples/clients/urql/node_modules/x/x.js")
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel and unpack it as an installation would."""
     folder = tmp_path_factory.mktemp("wheel")
+    # Of a copy, where the examples have been used: what git ignores lies beside them.
+    tree = folder / "tree"
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv", "node_modules", "data", "artefacts"))
+    for left in LEFT:
+        (tree / left).parent.mkdir(parents=True, exist_ok=True)
+        (tree / left).write_text("a secret")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=60)  # noqa: S603 -- ours
+    subprocess.run(build, cwd=tree, check=True, capture_output=True, timeout=60)  # noqa: S603 -- ours
     [wheel] = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")
@@ -36,11 +44,19 @@ def anabranch(installed: Path, where: Path, *arguments: str, timeout: float = 50
 
 @pytest.mark.long
 def test_a_wheel_carries_examples_pages_migrations_and_the_demo(installed: Path) -> None:
-    examples = {path.name for path in (ROOT / "examples").iterdir()}
+    examples = {path.name for path in (ROOT / "examples").iterdir()} - {"clients", ".env"}
     assert {path.name for path in (installed / "gql/examples").iterdir()} == examples
     for needed in ("gql/demo/corpus.py", "migrations/versions/0001_initial.py"):
         assert (installed / needed).is_file()
     assert any((installed / "gql/static").iterdir())
+
+
+@pytest.mark.long
+def test_a_wheel_carries_no_packages_and_no_secrets_that_lie_beside_the_examples(installed: Path) -> None:
+    carried = {path.relative_to(installed / "gql").as_posix() for path in (installed / "gql/examples").rglob("*")}
+    assert "examples/plugin/pyproject.toml" in carried
+    assert carried & set(LEFT) == set()
+    assert not (installed / "examples").exists()
 
 
 @pytest.mark.long

@@ -43,6 +43,14 @@ async def keeps_each_event_once_and_in_order(start: Start, served: ServedExample
     assert "Part 0 “🌊”" in done.lines[-1]
 
 
+async def keeps_them_though_sockets_are_closed(start: Start, served: ServedExample, code: int) -> None:
+    """Have the websockets closed with a code in mid-stream, again and again."""
+    served.tell_a_story()
+    done = await start(served.environment(), lambda line: served.break_off(line, lambda: served.proxy.close(code)))
+    assert (done.status, served.proxy.cuts) == (0, len(served.gates)), done.complaints
+    assert event_lines(done.lines) == [line_of(event) for event in await served.log()]
+
+
 async def keeps_them_though_the_line_breaks_at_each(start: Start, served: ServedExample) -> None:
     """Break the line off at each piece, more often than a program tries in vain, and again while it comes back."""
     gates = [asyncio.Event() for _ in range(BREAKS)]

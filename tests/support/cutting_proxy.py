@@ -1,4 +1,4 @@
-"""A TCP port that leads to a server and breaks its connections off when it is told to."""
+"""A TCP port that leads to a server and breaks its connections off, silences or closes them when it is told to."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+_CLOSE_FRAME = b"\x88\x02"
+
 
 class CuttingProxy:
     """A way to a server."""
@@ -18,6 +20,8 @@ class CuttingProxy:
         there = urlsplit(url)
         self._host, self._port = there.hostname, there.port
         self._writers: set[asyncio.StreamWriter] = set()
+        self._sockets: set[asyncio.StreamWriter] = set()
+        self._silent: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.cuts = 0
 
@@ -26,6 +30,18 @@ class CuttingProxy:
         self.cuts += 1
         for writer in self._writers:
             writer.transport.abort()
+
+    def hush(self) -> None:
+        """Let nothing through any more on the connections that there are, and leave them open."""
+        self.cuts += 1
+        self._silent |= self._writers
+
+    def close(self, code: int) -> None:
+        """Close all websockets with this code, as some proxies do; nothing may be on its way to their clients."""
+        self.cuts += 1
+        for writer in self._sockets - self._silent:
+            writer.write(_CLOSE_FRAME + code.to_bytes(2, "big"))
+        self._silent |= self._sockets
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Join a client to the server until one of them leaves."""
@@ -36,9 +52,11 @@ class CuttingProxy:
         mine = {writer, back}
         self._writers |= mine
         try:
-            await asyncio.gather(_pump(reader, back), _pump(there, writer))
+            await asyncio.gather(self._pump(reader, back, writer), self._pump(there, writer, writer))
         finally:
             self._writers -= mine
+            self._sockets -= mine
+            self._silent -= mine
             self._tasks.discard(task)
 
     async def ended(self) -> None:
@@ -46,16 +64,20 @@ class CuttingProxy:
         self.cut()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass
-    finally:
-        writer.close()
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: asyncio.StreamWriter
+    ) -> None:
+        try:
+            while data := await reader.read(65_536):
+                if b"upgrade: websocket" in data.lower():
+                    self._sockets.add(client)
+                if writer not in self._silent:
+                    writer.write(data)
+                    await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
 
 
 @asynccontextmanager

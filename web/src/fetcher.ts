@@ -9,6 +9,8 @@ import { operationOf } from './operation';
 import type { Session } from './session';
 
 const EXPIRED = 4403;
+/** Who is nobody is told so at once. */
+const REFUSED_WITHIN_MS = 5_000;
 
 type Result = ReturnType<Client['iterate']> extends AsyncIterable<infer One> ? One : never;
 
@@ -29,7 +31,7 @@ export function createSocket(session: Session, shared: CookieSession, origin: st
       const accessToken = await session.accessToken();
       return accessToken ? { authorization: `Bearer ${accessToken}` } : {};
     },
-    // A repeated `runEvents` would begin anew without its cursor: see `follow`.
+    // `follow` tells which breaks are worth another try.
     retryAttempts: 0,
   });
 }
@@ -49,25 +51,32 @@ export function createFetcher(session: Session, shared: CookieSession, socket: C
 
 /**
  * Follow a subscription. The server closes a socket whose session has run out: it is opened anew, which renews the session,
- * and goes on behind the last cursor. What has no cursor shows the break.
+ * and goes on behind the last cursor. What has no cursor shows the break. Closed with 1000, graphql-ws opens another socket itself,
+ * and writes `variables` out anew.
  */
 async function* follow(socket: Client, params: FetcherParams, onRefused: () => void): AsyncGenerator<Result> {
   const { query, operationName } = params;
-  let variables = params.variables as Record<string, unknown> | null;
+  const variables: Record<string, unknown> = { ...(params.variables as Record<string, unknown> | null) };
+  const isResumable = /\$after\b/.test(query);
+  let cursor: string | null = null;
   for (;;) {
-    let cursor: string | null = null;
+    const beganAt = Date.now();
+    let isEmpty = true;
     try {
       for await (const result of socket.iterate({ query, variables, operationName: operationName ?? null })) {
+        isEmpty = false;
         cursor = cursorOf(result) ?? cursor;
+        if (isResumable && cursor !== null) variables['after'] = cursor;
         yield result;
       }
       return;
     } catch (error) {
       const hasExpired = error instanceof CloseEvent && error.code === EXPIRED;
-      // One that is closed before anything came was not refused for its age.
-      if (hasExpired && cursor === null) onRefused();
-      if (!hasExpired || cursor === null || !/\$after\b/.test(query)) throw explained(error);
-      variables = { ...variables, after: cursor };
+      // One that was open for a while was closed for its age, whether anything happened meanwhile or not.
+      const isRefused = hasExpired && isEmpty && Date.now() - beganAt < REFUSED_WITHIN_MS;
+      if (isRefused) onRefused();
+      const canGoOn = isResumable && (cursor !== null || isEmpty);
+      if (!hasExpired || isRefused || !canGoOn) throw explained(error);
     }
   }
 }

@@ -4,7 +4,7 @@ import { type DocumentNode, type FieldNode, Kind, type OperationDefinitionNode, 
 import { operationAt } from './operation';
 
 /** What our own text sets: a token never goes along. */
-const OURS: ReadonlySet<string> = new Set(['authorization', 'cookie', 'content-type', 'accept', 'content-length', 'host']);
+const OURS: ReadonlySet<string> = new Set(['authorization', 'proxy-authorization', 'cookie', 'content-type', 'accept', 'content-length', 'host']);
 
 export interface Request {
   readonly operation: OperationDefinitionNode;

@@ -59,30 +59,57 @@ const CLIENT = `const client = createClient({
   url: endpoint.replace(/^http/, 'ws'),
   connectionParams: { authorization: \`Bearer \${token}\` },
   retryAttempts: 0,
+  connectionAckWaitTimeout: 10_000,
+  keepAlive: 10_000,
 });
+
+// A network that is gone says nothing by itself: a socket that answers no ping is given up.
+let silence: ReturnType<typeof setTimeout> | undefined;
+client.on('ping', (isReceived) => {
+  if (!isReceived) silence = setTimeout(() => client.terminate(), 5_000);
+});
+client.on('pong', (isReceived) => {
+  if (isReceived) clearTimeout(silence);
+});
+client.on('closed', () => clearTimeout(silence));
+
+/** What ends a subscription is the server's list of errors, or an event of the socket, which says nothing when it is thrown. */
+function told(error: unknown): Error {
+  if (error instanceof Error) return error;
+  if (Array.isArray(error)) return new Error(error.map(({ message }) => message).join('\\n'));
+  const { code = 1006, reason = '' } = error as { code?: number; reason?: string };
+  return new Error(\`The socket was closed: \${code} \${reason}\`);
+}
 `;
 
 function streaming(_: Request, resumption: Resumption | null): string {
   return `${CLIENT}\n${resumption ? resuming(resumption) : FOLLOWING}\n\nawait client.dispose();`;
 }
 
-const FOLLOWING = `for await (const { data, errors } of client.iterate<Data>({ query, variables })) {
-  if (errors) throw new Error(errors.map(({ message }) => message).join('\\n'));
-  console.log(JSON.stringify(data));
+const FOLLOWING = `try {
+  for await (const { data, errors } of client.iterate<Data>({ query, variables })) {
+    if (errors) throw errors;
+    console.log(JSON.stringify(data));
+  }
+} catch (error) {
+  throw told(error);
 }`;
 
 function resuming({ variable, field }: Resumption): string {
-  return `/** A refusal is the same the next time; everything else is a break of the connection, a timeout (4408) too. */
+  return `/** These are the same the next time; everything else is a break of the connection, or passes. */
+const FINAL = [4400, 4401, 4403, 4406, 4409, 4429];
+const PASSING = ['SERVICE_UNAVAILABLE', 'TIMEOUT', 'INTERNAL_SERVER_ERROR'];
 function isRefusal(error: unknown): boolean {
+  if (Array.isArray(error)) return !error.every(({ extensions }) => PASSING.includes(extensions?.code));
   const code = typeof error === 'object' && error !== null && 'code' in error ? Number(error.code) : 0;
-  return error instanceof Error || Array.isArray(error) || (code >= 4400 && code < 4500 && code !== 4408);
+  return FINAL.includes(code) || (error instanceof Error && code === 0);
 }
 
 let pauseMs = 1000;
 for (;;) {
   try {
     for await (const { data, errors } of client.iterate<Data>({ query, variables })) {
-      if (errors) throw new Error(errors.map(({ message }) => message).join('\\n'));
+      if (errors) throw errors;
       if (!data) continue;
       console.log(JSON.stringify(data));
       // After a break it goes on behind this event: nothing is lost, nothing comes twice.
@@ -91,7 +118,7 @@ for (;;) {
     }
     break;
   } catch (error) {
-    if (isRefusal(error)) throw error instanceof Error ? error : new Error(JSON.stringify(error));
+    if (isRefusal(error)) throw told(error);
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
     pauseMs = Math.min(2 * pauseMs, 30_000);
   }

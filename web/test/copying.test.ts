@@ -43,7 +43,7 @@ describe('the operation that is copied', () => {
   });
 
   test('has the headers of the tab, and never a token or cookie', () => {
-    const headers = { 'X-Request-Id': 7, Authorization: 'Bearer secret', cookie: 'secret', Accept: 'text/html' };
+    const headers = { 'X-Request-Id': 7, Authorization: 'Bearer secret', 'Proxy-Authorization': 'secret', cookie: 'secret', Accept: 'text/html' };
     expect(request('{ a }', {}, { headers }).headers).toEqual([['X-Request-Id', '7']]);
   });
 
@@ -107,6 +107,18 @@ describe('a program in TypeScript', () => {
     const clock = request('subscription { serverTime }');
     expect(resumptionOf(clock)).toBeNull();
     expect(typescriptOf(clock, 'http://h/graphql', schema)).not.toContain('cursor');
+  });
+
+  test('gives a silent socket up, and takes that and what the server may say once for no refusal', () => {
+    const program = typescriptOf(request(WATCH), 'http://h/graphql', schema);
+    expect(program).toContain('client.terminate()');
+    const text = /function isRefusal\(error: unknown\): boolean (\{[^]*?\n\})/.exec(program)?.[1];
+    const lists = /const FINAL = .*\nconst PASSING = .*\n/.exec(program)?.[0];
+    const isRefusal = new Function('error', `${lists}${text}`) as (error: unknown) => boolean;
+    const errors = (code: string) => [{ message: 'why', extensions: { code } }];
+    const passing = [{ code: 1006 }, { code: 1011 }, { code: 4408 }, Object.assign(new Error('Terminated'), { code: 4499 }), errors('TIMEOUT')];
+    expect(passing.map(isRefusal)).toEqual(passing.map(() => false));
+    expect([{ code: 4403 }, new Error('mine'), errors('CURSOR_EXPIRED')].map(isRefusal)).toEqual([true, true, true]);
   });
 
   test('is honest where there is no schema', () => {

@@ -1,6 +1,6 @@
 import type { Fetcher } from '@graphiql/toolkit';
 import type { Client } from 'graphql-ws';
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { CookieSession } from '../src/app/api/session';
 import { createFetcher } from '../src/fetcher';
 import type { Session } from '../src/session';
@@ -8,18 +8,21 @@ import type { Session } from '../src/session';
 const RUN = 'subscription W($runId: ID!, $after: String) { runEvents(runId: $runId, after: $after) { cursor } }';
 const NAMELESS = 'subscription { serverTime }';
 
-/** A socket that gives these events each time it is asked, then closes with this code, or ends. */
-function socketWith(...rounds: { cursors: string[]; code?: number }[]) {
+/**
+ * A socket that gives these events each time it is asked, after so many seconds of silence, then closes with this code, or ends.
+ * As graphql-ws does, it asks anew by itself, with what it was given, when it is closed with 1000.
+ */
+function socketWith(...rounds: { cursors: string[]; code?: number; lastsS?: number }[]) {
   const asked: unknown[] = [];
-  const client = {
-    async *iterate({ variables }: { variables: unknown }) {
-      asked.push(variables);
-      const round = rounds.shift();
-      for (const cursor of round?.cursors ?? []) yield { data: { runEvents: { cursor } } };
-      if (round?.code) throw new CloseEvent('close', { code: round.code, reason: 'why' });
-    },
-  } as unknown as Client;
-  return { client, asked };
+  async function* iterate({ variables }: { variables: object }): AsyncGenerator<unknown> {
+    asked.push({ ...variables });
+    const round = rounds.shift();
+    vi.setSystemTime(Date.now() + 1000 * (round?.lastsS ?? 0));
+    for (const cursor of round?.cursors ?? []) yield { data: { runEvents: { cursor } } };
+    if (round?.code === 1000) yield* iterate({ variables });
+    else if (round?.code) throw new CloseEvent('close', { code: round.code, reason: 'why' });
+  }
+  return { client: { iterate } as unknown as Client, asked };
 }
 
 async function followed(client: Client, query: string): Promise<{ cursors: unknown[]; said: unknown; refusals: number }> {
@@ -36,11 +39,30 @@ async function followed(client: Client, query: string): Promise<{ cursors: unkno
   return { cursors, said: null, refusals };
 }
 
+afterEach(() => void vi.useRealTimers());
+
+test('a socket that is closed with 1000 again and again brings each event once', async () => {
+  const { client, asked } = socketWith({ cursors: ['1', '2'], code: 1000 }, { cursors: ['3'], code: 1000 }, { cursors: ['4'] });
+  expect(await followed(client, RUN)).toEqual({ cursors: ['1', '2', '3', '4'], said: null, refusals: 0 });
+  expect(asked).toEqual([null, '2', '3'].map((after) => ({ runId: 'run_1', after })));
+});
+
 describe('a subscription whose session runs out', () => {
   test('goes on behind the last cursor, over a socket that is opened anew', async () => {
     const { client, asked } = socketWith({ cursors: ['1', '2'], code: 4403 }, { cursors: ['3'] });
     expect(await followed(client, RUN)).toEqual({ cursors: ['1', '2', '3'], said: null, refusals: 0 });
     expect(asked).toEqual([{ runId: 'run_1', after: null }, { runId: 'run_1', after: '2' }]);
+  });
+
+  test('goes on though nothing happened in the meantime', async () => {
+    const { client, asked } = socketWith(
+      { cursors: [], code: 4403, lastsS: 900 },
+      { cursors: ['1'], code: 4403 },
+      { cursors: [], code: 4403, lastsS: 900 },
+      { cursors: ['2'] },
+    );
+    expect(await followed(client, RUN)).toEqual({ cursors: ['1', '2'], said: null, refusals: 0 });
+    expect(asked).toEqual([null, null, '1', '1'].map((after) => ({ runId: 'run_1', after })));
   });
 
   test('ends where nobody is signed in any more', async () => {

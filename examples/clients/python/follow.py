@@ -79,4 +79,4 @@ def explain(error: Exception) -> tuple[str, bool]:
         if code == FORBIDDEN:
             return "The server does not accept ANABRANCH_TOKEN any more.", False
         return f"The websocket was closed ({code}).", code not in FINAL
-    return f"The websocket cannot be opened: {str(cause) or type(cause).__name__}", True
+    return f"The websocket broke or cannot be opened: {str(cause) or type(cause).__name__}", True

@@ -7,7 +7,7 @@ import { explain, Fault } from "./faults.ts";
 import { type ProblemFragment, ReadRunDocument, SaveWorkflowDocument, StartRunDocument } from "./generated/operations.ts";
 import { type RunEvent, runEvents } from "./run-events.ts";
 
-const url = process.env["ANABRANCH_URL"] ?? "http://127.0.0.1:8000";
+const url = (process.env["ANABRANCH_URL"] ?? "http://127.0.0.1:8000").replace(/\/+$/, "");
 
 async function main(): Promise<void> {
   const token = process.env["ANABRANCH_TOKEN"];

@@ -1,4 +1,4 @@
-/** The websocket of subscriptions. It repeats nothing by itself: a log is followed from a cursor, see run-events.ts. */
+/** The websocket of subscriptions. What breaks is told and not repeated: a log is followed from a cursor, see run-events.ts. */
 
 import { type Client, createClient } from "graphql-ws";
 
@@ -25,7 +25,7 @@ export function openSocket(url: string, token: string): Client {
   const socket = createClient({
     url: `${url.replace(/^http/, "ws")}/graphql`,
     connectionParams: { authorization: `Bearer ${token}` },
-    // Otherwise a broken subscription is sent again as it was, with the cursor that it began with.
+    // Who follows a log knows its cursor, and whether another try makes sense.
     retryAttempts: 0,
     connectionAckWaitTimeout: 10_000,
     keepAlive: PING_EVERY_MS,
@@ -33,13 +33,26 @@ export function openSocket(url: string, token: string): Client {
   watchOver(socket);
   return {
     ...socket,
-    subscribe: (payload, sink) =>
-      socket.subscribe(payload, {
-        next: (value) => sink.next(value as never),
+    subscribe: (given, sink) => {
+      // Closed with 1000, graphql-ws opens another socket and writes the payload out anew, whatever `retryAttempts` is.
+      const payload = { ...given, variables: { ...given.variables } };
+      return socket.subscribe(payload, {
+        next: (value) => {
+          if (/\$after\b/.test(given.query)) goOnBehind(value.data, payload.variables);
+          sink.next(value as never);
+        },
         error: (error) => sink.error(asError(error)),
         complete: () => sink.complete(),
-      }),
+      });
+    },
   };
+}
+
+/** Let `variables` begin behind an event that has come. */
+function goOnBehind(data: unknown, variables: Record<string, unknown>): void {
+  for (const event of Object.values((data ?? {}) as Record<string, { cursor?: unknown } | null>)) {
+    if (typeof event?.cursor === "string") variables["after"] = event.cursor;
+  }
 }
 
 /** Give a socket up that answers no ping: a network that is gone says nothing by itself. */
@@ -56,7 +69,8 @@ function watchOver(socket: Client): void {
 
 /** What ends a subscription is the server's list of errors, or an event of the socket: a break is told as `error` first. */
 function asError(what: unknown): unknown {
-  if (Array.isArray(what) || what instanceof Error) return what;
+  // A socket that was given up for its silence comes as an Error, which has the code and the reason of a close, too.
+  if (Array.isArray(what) || (what instanceof Error && !("reason" in what))) return what;
   const { code = 1006, reason = "" } = what as Partial<CloseEvent>;
   return new SocketClosed(code, reason);
 }

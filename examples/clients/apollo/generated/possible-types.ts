@@ -27,6 +27,7 @@
       "Run",
       "Secret",
       "User",
+      "Webhook",
       "Workflow",
       "WorkflowVersion",
       "Workspace"

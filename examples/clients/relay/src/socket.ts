@@ -12,6 +12,8 @@ const ACK_WITHIN_MS = 10_000;
 /** Closed by ourselves. */
 const NORMAL = 1000;
 const FORBIDDEN = 4403;
+/** What servers say when no pong came in time: `graphql-ws` takes it for the end. */
+const BROKEN = 1011;
 /** Errors of the server that may be gone the next time. */
 const PASSING = new Set(["SERVICE_UNAVAILABLE", "TIMEOUT", "INTERNAL_SERVER_ERROR"]);
 
@@ -54,8 +56,9 @@ interface GraphQLFault {
   readonly extensions?: { readonly code?: string };
 }
 
-/** Whether trying again may help against an error of the server. */
+/** Whether trying again may help against what `graphql-ws` does not try again itself. */
 export function mayPass(error: unknown): boolean {
+  if (codeOf(error) === BROKEN) return true;
   return Array.isArray(error) && error.every((one: GraphQLFault) => PASSING.has(one.extensions?.code ?? ""));
 }
 
