@@ -89,7 +89,7 @@ def ending_a_session(probe: Probe) -> tuple[str, Callable[[str, Any], None]]:
 async def test_graphql_ws_follows_a_run_over_connections_that_break_without_a_gap_or_a_repeat(
     node: Node, database_url: str, tmp_path: Path
 ) -> None:
-    steps = [{"key": f"n{number}", "config": {"wait": {"durationMs": 40}}} for number in range(30)]
+    steps = [{"key": f"n{number}", "config": {"wait": {"durationMs": 200}}} for number in range(30)]
     edges = [{"source": f"n{number}", "target": f"n{number + 1}"} for number in range(29)]
     async with (
         serving_anabranch(settings_on(database_url, tmp_path)) as url,
