@@ -19,8 +19,3 @@ class EngineLimits:
     max_runs_per_workspace: int = 10_000
     max_events: int = 1_000_000
     max_output_bytes: int = 1_073_741_824
-
-
-def share_of(max_concurrent_runs: int) -> int:
-    """Return how many runs of one workspace a process begins at most: it leaves a tenth, or one place, to the others."""
-    return max(1, max_concurrent_runs - max(1, max_concurrent_runs // 10))

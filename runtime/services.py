@@ -64,7 +64,7 @@ from runtime.drafts import Drafts
 from runtime.ears import Ears
 from runtime.embedders import Embedders
 from runtime.encryption import Vault
-from runtime.engine_limits import EngineLimits, share_of
+from runtime.engine_limits import EngineLimits
 from runtime.graph_edits import GraphEdits
 from runtime.health import Health
 from runtime.identity import IdentityService, utc_now
@@ -210,7 +210,7 @@ async def open_services(settings: Settings, *, is_migrating: bool = True) -> Asy
             settings.runs.max_recoveries,
             settings.runs.cancel_grace_s,
             settings.runs.linger_s,
-            min(settings.limits.runs_at_work, share_of(settings.runs.max_concurrent_runs)),
+            settings.limits.runs_at_work,
             settings.limits.events_per_run,
             settings.limits.output_bytes_per_run,
         )

@@ -145,7 +145,7 @@ class LimitsSettings(Group):
     unfinished_runs: Annotated[int, Field(ge=1)] = 100_000
     """Runs of a workspace that have not ended: queued, at work, waiting or paused."""
     runs_at_work: Annotated[int, Field(ge=1)] = 10_000
-    """Runs of a workspace that one process begins at once, nine tenths of its room at most; more wait in the queue."""
+    """Runs of a workspace that one process begins at once; more wait in the queue. Below `max_concurrent_runs` it keeps room for others."""
     events_per_run: Annotated[int, Field(ge=100)] = 1_000_000
     """Events in the log of a run, pieces of streamed text included."""
     output_bytes_per_run: Annotated[int, Field(ge=1)] = 1_073_741_824

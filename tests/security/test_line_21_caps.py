@@ -19,7 +19,7 @@ from domain.room import Room
 from domain.workflow import Definition, WorkflowDraft
 from gql.errors import to_user_error
 from runtime.collections import CollectionDraft
-from runtime.engine_limits import EngineLimits, share_of
+from runtime.engine_limits import EngineLimits
 from runtime.reruns import RerunRequest
 from runtime.services import open_services
 from runtime.settings import LimitsSettings
@@ -153,10 +153,6 @@ async def test_line_21_a_run_logs_so_many_events_also_of_a_stream_that_never_end
     assert "ANABRANCH_LIMITS__EVENTS_PER_RUN" in failure.message
     assert [logged.event.type for logged in log][-2:] == ["NodeCanceled", "RunFailed"], "its node was stopped"
     assert len(log) < 200
-
-
-def test_line_21_one_workspace_never_has_all_the_room_of_a_process() -> None:
-    assert [share_of(room) for room in (1_000, 10, 2, 1)] == [900, 9, 1, 1]
 
 
 @pytest.mark.parametrize("is_streamed", [False, True])
